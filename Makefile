@@ -1,0 +1,32 @@
+# Two commands: `make demo` shows the whole chain on this machine, `make test` checks it.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+# No packet of any demo or test leaves this machine.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+export ROS_LOCALHOST_ONLY := 1
+
+.PHONY: demo test lint format clean
+
+## Render, detect, drive, report: out/demo/index.html. IMAGES=dir runs the detector on your own photos.
+demo:
+	bootstrap/bootstrap.sh demo
+	$(BIN)/palletjack demo --out out/demo $(if $(IMAGES),--images "$(IMAGES)")
+
+## Lint, type-check and run every test that can run on this machine.
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint:
+	bootstrap/bootstrap.sh test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format:
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf out ros2_ws/build ros2_ws/install ros2_ws/log

@@ -1,0 +1,33 @@
+"""The `palletjack` command: one verb for each step from recipe to closed loop."""
+
+from __future__ import annotations
+
+import typer
+
+from palletjack_cli.benchmark import benchmark
+from palletjack_cli.demo import demo
+from palletjack_sdg import commands as data
+from palletjack_sim import commands as simulation
+from palletjack_training import commands as training
+from palletjack_training import evaluation_commands as evaluation
+
+app = typer.Typer(
+    name="palletjack",
+    help="From simulated warehouses to a robot that sees hand pallet trucks and stops for them.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+
+app.command()(data.generate)
+app.command()(data.inspect)
+app.command()(training.train)
+app.command()(training.export)
+app.command()(evaluation.predict)
+app.command()(evaluation.evaluate)
+app.command()(simulation.simulate)
+app.command()(benchmark)
+app.command()(demo)
+
+if __name__ == "__main__":
+    app()
