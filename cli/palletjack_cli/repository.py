@@ -25,7 +25,10 @@ def commit_id(root: Path) -> str:
     """Return the short commit id of ``root``, with "+" when files differ from it, or "unknown"."""
     try:
         commit = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True
+            ["git", "-C", str(root), "rev-parse", "--short=10", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         changed = subprocess.run(
             ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"],
