@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Latency of the detector's stages on this machine, as JSON.
+
+    palletjack benchmark detector -- --model models/palletjack_lite --threads 2
+
+Frames are noise of the given size with the model's own input; what the network finds in noise is little,
+so pass --images for the decoding time of real frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palletjack_detection.detector import Detector, StageTimes
+from palletjack_detection.image_files import list_images, read_image
+
+
+def main() -> None:
+    """Parse the options, measure, print and optionally write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--images", type=Path, help="folder of images; noise if left out")
+    parser.add_argument("--size", default="1280x720", help="WIDTHxHEIGHT of the noise (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=100, help="frames to measure (default: %(default)s)")
+    parser.add_argument("--warmup", type=int, default=5, help="frames not counted (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads in ONNX Runtime; its own choice if left out")
+    parser.add_argument("--provider", action="append", help="ONNX Runtime provider; repeat for a fallback")
+    parser.add_argument("--out", type=Path, help="JSON file to write as well")
+    options = parser.parse_args()
+    if options.frames < 1 or options.warmup < 0:
+        parser.error("--frames: expected 1 or more; --warmup: expected 0 or more")
+
+    detector = Detector.load(options.model, providers=options.provider, threads=options.threads)
+    frames = (
+        [read_image(p) for p in list_images(options.images)] if options.images else [_noise(options.size)]
+    )
+    times, boxes = measure(detector, frames, options.frames, options.warmup)
+    document = {
+        "benchmark": "detector",
+        "model": detector.spec.name,
+        "input": f"{detector.spec.input.width}x{detector.spec.input.height}",
+        "images": sorted({f"{f.shape[1]}x{f.shape[0]}" for f in frames}),
+        "frames": len(times),
+        "boxes_per_frame": boxes / len(times),
+        "latency_ms": summarise(times),
+        "provider": detector.engine.provider,
+        "threads": options.threads,
+        **describe_machine(),
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    print(text, end="")
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, options.out)
+
+
+def measure(
+    detector: Detector, frames: list[NDArray[np.uint8]], count: int, warmup: int
+) -> tuple[list[StageTimes], int]:
+    """Run the detector over ``frames`` in turn; return ``count`` timings and the boxes found in them."""
+    times, boxes = [], 0
+    for number, frame in enumerate(islice(cycle(frames), warmup + count)):
+        detections, stages = detector.detect_with_timing(frame)
+        if number >= warmup:
+            times.append(stages)
+            boxes += len(detections)
+    return times, boxes
+
+
+def summarise(times: list[StageTimes]) -> dict[str, dict[str, float]]:
+    """Return p50, p95, p99 and the mean of each stage in milliseconds."""
+    result = {}
+    for stage in ("preprocess", "inference", "decode", "total"):
+        values = np.array([getattr(t, f"{stage}_ms") for t in times])
+        p50, p95, p99 = np.percentile(values, [50, 95, 99])
+        numbers = {"p50": p50, "p95": p95, "p99": p99, "mean": values.mean()}
+        result[stage] = {name: round(float(v), 3) for name, v in numbers.items()}
+    return result
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the numbers were taken on and with."""
+    import onnxruntime
+
+    return {
+        "device": _processor(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str:
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).resolve().parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _noise(size: str) -> NDArray[np.uint8]:
+    try:
+        width, height = (int(v) for v in size.split("x"))
+    except ValueError:
+        raise SystemExit(f"--size: expected WIDTHxHEIGHT, found '{size}'") from None
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+if __name__ == "__main__":
+    main()

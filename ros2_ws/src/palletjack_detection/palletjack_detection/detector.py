@@ -1,0 +1,119 @@
+"""The detector: an image in, boxes in that image's own pixels out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palletjack_detection.clustering import cluster
+from palletjack_detection.decode import decode_hot_cells
+from palletjack_detection.detections import Detections
+from palletjack_detection.engine import Engine, OnnxRuntimeEngine
+from palletjack_detection.model_folder import ONNX_NAME, ModelSpec, load_model_spec
+from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds that the stages of one detection took."""
+
+    preprocess_ms: float
+    inference_ms: float
+    decode_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """All stages together."""
+        return self.preprocess_ms + self.inference_ms + self.decode_ms
+
+
+class Detector:
+    """A model ready to run. Use one from one thread at a time: its input buffer is used again.
+
+    ``score_threshold`` may be changed between calls.
+    """
+
+    def __init__(self, spec: ModelSpec, engine: Engine, *, score_threshold: float | None = None) -> None:
+        self.spec = spec
+        self.engine = engine
+        self.score_threshold = spec.score_threshold if score_threshold is None else score_threshold
+        self._preprocess = Preprocessor(spec.input)
+
+    @classmethod
+    def load(
+        cls,
+        model_dir: Path,
+        *,
+        providers: Sequence[str] | None = None,
+        score_threshold: float | None = None,
+        threads: int | None = None,
+    ) -> Detector:
+        """Load the model folder ``model_dir`` into ONNX Runtime.
+
+        ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
+        CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator.
+
+        Raises:
+            ModelFolderError: the folder or its model.json is not right.
+            EngineError: the network cannot be loaded or does not fit the model.json.
+            ValueError: the score threshold is outside 0..1.
+        """
+        if score_threshold is not None and not 0.0 <= score_threshold <= 1.0:
+            raise ValueError(f"score_threshold: expected 0 to 1, found {score_threshold}")
+        spec = load_model_spec(model_dir)
+        engine = OnnxRuntimeEngine(Path(model_dir) / ONNX_NAME, spec, providers=providers, threads=threads)
+        return cls(spec, engine, score_threshold=score_threshold)
+
+    def detect(self, rgb: NDArray[np.uint8]) -> Detections:
+        """Find objects in ``rgb`` (H, W, 3) uint8; boxes are pixels of that image, clipped to it.
+
+        Raises:
+            ValueError: the image is empty or of another shape or type.
+            EngineError: the network failed.
+        """
+        return self.detect_with_timing(rgb)[0]
+
+    def detect_with_timing(self, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
+        """Like :meth:`detect`, with the time that each stage took."""
+        start = time.perf_counter()
+        tensor, geometry = self._preprocess(rgb)
+        prepared = time.perf_counter()
+        coverage, boxes = self.engine.run(tensor)
+        inferred = time.perf_counter()
+        detections = self.decode(coverage[0], boxes[0], geometry)
+        decoded = time.perf_counter()
+        return detections, StageTimes(
+            1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (decoded - inferred)
+        )
+
+    def decode(self, coverage: FloatArray, boxes: FloatArray, geometry: ResizeGeometry) -> Detections:
+        """Turn one image's output tensors (C, h, w) and (4C, h, w) into boxes in its pixels."""
+        spec = self.spec
+        candidates = decode_hot_cells(
+            coverage,
+            boxes,
+            coverage_threshold=spec.clustering.coverage_threshold,
+            stride=spec.stride,
+            box_scale=spec.box_scale,
+            box_offset=spec.box_offset,
+        )
+        found = cluster(candidates, spec.clustering)
+        pixels = geometry.to_image(found.boxes)
+        pixels[:, 0::2] = np.clip(pixels[:, 0::2], 0, geometry.image_width)
+        pixels[:, 1::2] = np.clip(pixels[:, 1::2], 0, geometry.image_height)
+        # What lies wholly in the padding has no pixel left in the image.
+        keep = (
+            (pixels[:, 2] > pixels[:, 0])
+            & (pixels[:, 3] > pixels[:, 1])
+            & (found.scores >= self.score_threshold)
+        )
+        return Detections(
+            pixels[keep].astype(np.float32), found.scores[keep], found.class_ids[keep], spec.classes
+        )

@@ -1,0 +1,153 @@
+"""Running the network: one small interface, and ONNX Runtime behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from palletjack_detection.model_folder import ModelSpec
+
+FloatArray = NDArray[np.float32]
+
+
+class EngineError(RuntimeError):
+    """A network that cannot be loaded or does not fit its model.json."""
+
+
+class Engine(Protocol):
+    """A loaded network. ``provider`` names what runs it."""
+
+    @property
+    def provider(self) -> str:
+        """Name of what runs the network, for diagnostics."""
+        ...
+
+    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return coverage (N, C, h, w) in 0..1 and boxes (N, 4C, h, w) for a batch (N, 3, H, W)."""
+        ...
+
+
+class OnnxRuntimeEngine:
+    """ONNX Runtime on the CPU, or on the GPU where its CUDA provider is installed.
+
+    TensorRT is used only when it is named in ``providers``: it builds an engine on first use, which
+    takes minutes that a caller should have asked for.
+    """
+
+    def __init__(
+        self,
+        onnx_path: Path,
+        spec: ModelSpec,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load ``onnx_path``, check it against ``spec`` and run it once.
+
+        ``threads``: threads within one operator; None leaves the choice to ONNX Runtime.
+
+        Raises:
+            EngineError: the file is no readable ONNX, tensors differ from the spec, or a provider is
+                not available.
+        """
+        self._path = Path(onnx_path)
+        self._spec = spec
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            if threads < 1:
+                raise EngineError(f"threads: expected 1 or more, found {threads}")
+            options.intra_op_num_threads = threads
+        names = choose_providers(providers)
+        try:
+            self._session = onnxruntime.InferenceSession(str(self._path), options, providers=names)
+        except Exception as error:  # ONNX Runtime raises a class of its own for every kind of failure
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise EngineError(
+                f"{self._path}: expected a network that ONNX Runtime can load, found: {reason}"
+            ) from error
+        self._check_tensors()
+        # Symbolic dimensions show their value only when the network runs; this also warms it up.
+        self.run(np.zeros((1, 3, spec.input.height, spec.input.width), np.float32))
+
+    @property
+    def provider(self) -> str:
+        """The provider that ONNX Runtime gave the highest priority."""
+        return str(self._session.get_providers()[0])
+
+    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See :meth:`Engine.run`.
+
+        Raises:
+            EngineError: the network failed, or its outputs do not have the shape that the spec says.
+        """
+        outputs = self._spec.outputs
+        try:
+            coverage, boxes = self._session.run(
+                [outputs.coverage, outputs.boxes], {self._spec.input.name: batch}
+            )
+        except Exception as error:
+            raise EngineError(f"{self._path}: running the network failed: {error}") from error
+        classes, (rows, columns) = len(self._spec.classes), self._spec.grid
+        for name, array, channels in (
+            (outputs.coverage, coverage, classes),
+            (outputs.boxes, boxes, 4 * classes),
+        ):
+            expected = (len(batch), channels, rows, columns)
+            if array.shape != expected:
+                raise EngineError(
+                    f"{self._path}: output '{name}': expected shape {expected}, found {array.shape}"
+                )
+        return coverage, boxes
+
+    def _check_tensors(self) -> None:
+        spec, classes, (rows, columns) = self._spec, len(self._spec.classes), self._spec.grid
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        outputs = {node.name: node for node in self._session.get_outputs()}
+        if set(inputs) != {spec.input.name}:
+            raise EngineError(
+                f"{self._path}: input tensors: expected ['{spec.input.name}'], found {sorted(inputs)}"
+            )
+        wanted = {spec.outputs.coverage, spec.outputs.boxes}
+        if not wanted <= set(outputs):
+            raise EngineError(
+                f"{self._path}: output tensors: expected {sorted(wanted)}, found {sorted(outputs)}"
+            )
+        self._check_tensor("input", inputs[spec.input.name], (3, spec.input.height, spec.input.width))
+        self._check_tensor("output", outputs[spec.outputs.coverage], (classes, rows, columns))
+        self._check_tensor("output", outputs[spec.outputs.boxes], (4 * classes, rows, columns))
+
+    def _check_tensor(self, role: str, node: Any, expected: tuple[int, int, int]) -> None:
+        """Compare type, rank and every fixed dimension; a symbolic one (a string or None) may be any."""
+        where = f"{self._path}: {role} '{node.name}'"
+        if node.type != "tensor(float)":
+            raise EngineError(f"{where}: expected tensor(float), found {node.type}")
+        shape = list(node.shape)
+        wanted = [1, *expected]
+        fits = len(shape) == 4 and all(
+            not isinstance(found, int) or found == want for found, want in zip(shape, wanted, strict=True)
+        )
+        if not fits:
+            raise EngineError(
+                f"{where}: expected shape ['N' or 1, {', '.join(map(str, expected))}], found {shape}"
+            )
+
+
+def choose_providers(requested: Sequence[str] | None = None) -> list[str]:
+    """Return ONNX Runtime providers by priority: ``requested``, or CUDA where installed, then the CPU.
+
+    Raises:
+        EngineError: a requested provider is not in the installed ONNX Runtime.
+    """
+    available = onnxruntime.get_available_providers()
+    if requested is None:
+        return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+    unknown = [p for p in requested if p not in available]
+    if unknown or not requested:
+        raise EngineError(f"providers: expected some of {available}, found {list(requested)}")
+    return list(requested)

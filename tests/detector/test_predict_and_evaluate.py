@@ -1,0 +1,204 @@
+"""`palletjack predict` and `palletjack evaluate` as they are called, and the latency benchmark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from palletjack_training import evaluation_commands
+from tests.detector.tiny_model import paint_rectangle, write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCO = ROOT.parent / "shared" / "loco"
+BOX = (100, 60, 180, 200)
+
+app = typer.Typer()
+app.command()(evaluation_commands.predict)
+app.command()(evaluation_commands.evaluate)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(
+        tmp_path_factory.mktemp("tiny"), width=320, height=256, coverage=0.4, score_threshold=0.3
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, boxes in (("a.png", [BOX]), ("b.png", []), ("c.jpg", [BOX, (220, 20, 300, 120)])):
+        image = np.full((256, 320, 3), 120, np.uint8)
+        for box in boxes:
+            paint_rectangle(image, box)
+        Image.fromarray(image).save(folder / name, quality=95, subsampling=0)
+    return folder
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_predictions_are_written_in_original_pixels(tiny: Path, images: Path, tmp_path: Path) -> None:
+    out, drawn = tmp_path / "out" / "predictions.json", tmp_path / "drawn"
+    code, stdout, stderr = call("predict", "--model", tiny, "--images", images, "--out", out, "--draw", drawn)
+    assert (code, stderr) == (0, "")
+    assert "3 boxes in 3 images" in stdout
+    rows = json.loads(out.read_text())
+    assert list(rows) == ["a.png", "b.png", "c.jpg"]
+    assert rows["b.png"] == []
+    assert len(rows["c.jpg"]) == 2
+    # Below the model's own threshold too: 0.4 is above 0.05. Pixels of the file, not of the network.
+    np.testing.assert_allclose(rows["a.png"], [[*BOX, 0.4]], atol=1e-2)
+    assert sorted(p.name for p in drawn.iterdir()) == ["a.png", "b.png", "c.jpg"]
+    with Image.open(drawn / "a.png") as picture:
+        assert picture.getpixel((BOX[0], BOX[3] - 5)) == (255, 64, 160)
+
+
+def test_damaged_files_are_reported_and_the_rest_kept(tiny: Path, images: Path, tmp_path: Path) -> None:
+    data = (images / "c.jpg").read_bytes()
+    (images / "c.jpg").write_bytes(data[: len(data) // 2])
+    (images / "d.png").write_bytes(b"")
+    out = tmp_path / "predictions.json"
+    code, _, stderr = call("predict", "--model", tiny, "--images", images, "--out", out)
+    assert code == 0
+    assert "c.jpg: expected a complete image" in stderr
+    assert "d.png: expected an image, found an empty file" in stderr
+    assert "skipped 2 of 4 images" in stderr
+    assert list(json.loads(out.read_text())) == ["a.png", "b.png"]
+
+
+def test_no_readable_image_fails_and_keeps_the_old_file(tiny: Path, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "predictions.json"
+    out.write_text("old")
+    for path in images.iterdir():
+        path.write_bytes(b"x")
+    code, _, stderr = call("predict", "--model", tiny, "--images", images, "--out", out)
+    assert code == 1
+    assert "skipped 3 of 3 images" in stderr
+    assert "found none of 3" in stderr
+    assert out.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--model": "absent"}, "absent: expected a model folder, found nothing there"),
+        ({"--images": "absent"}, "absent: expected a folder of images, found nothing there"),
+        ({"--class": "forklift"}, "--class: expected one of palletjack, found 'forklift'"),
+        ({"--draw": "IMAGES"}, "--draw: expected another folder than --images"),
+    ],
+)
+def test_wrong_arguments_end_in_one_clear_line(
+    tiny: Path, images: Path, tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    options = {"--model": str(tiny), "--images": str(images), "--out": str(tmp_path / "p.json"), **changes}
+    arguments = [v.replace("IMAGES", str(images)) for pair in options.items() for v in pair]
+    code, _, stderr = call("predict", *arguments)
+    assert code == 1
+    assert message in stderr
+    assert stderr.count("\n") == 1
+    assert not (tmp_path / "p.json").exists()
+
+
+def write_annotations(folder: Path) -> Path:
+    entries = {name: {"boxes": [{"extents": [BOX], "difficult": False}]} for name in ("a.png", "c.jpg")}
+    path = folder / "annotations.json"
+    path.write_text(json.dumps({"images": {**entries, "b.png": {"boxes": []}}}))
+    return path
+
+
+def test_evaluate_runs_the_model_on_the_annotated_images(tiny: Path, images: Path, tmp_path: Path) -> None:
+    path = write_annotations(tmp_path)
+    code, stdout, stderr = call("evaluate", "--model", tiny, "--data", path)
+    assert (code, stderr) == (0, "")
+    found = json.loads(stdout)
+    assert (found["images"], found["boxes"]) == (3, 2)
+    # The model's own threshold; two hits and the second rectangle of c.jpg, all of equal score.
+    counts = found["at_threshold"]
+    assert counts == {
+        "threshold": 0.3,
+        "tp": 2,
+        "fp": 1,
+        "fn": 0,
+        "precision": pytest.approx(2 / 3),
+        "recall": 1.0,
+        "f1": pytest.approx(0.8),
+    }
+    assert (
+        json.loads(call("evaluate", "--model", tiny, "--data", tmp_path, "--threshold", 0.45)[1])[
+            "at_threshold"
+        ]["tp"]
+        == 0
+    )
+
+
+def test_evaluate_and_predict_with_scoring_agree(tiny: Path, images: Path, tmp_path: Path) -> None:
+    data, out = write_annotations(tmp_path), tmp_path / "p.json"
+    call("predict", "--model", tiny, "--images", images, "--out", out)
+    direct = call("evaluate", "--model", tiny, "--data", data)[1]
+    from_file = call("evaluate", "--predictions", out, "--data", data, "--threshold", 0.3)
+    assert from_file[1] == direct
+    code, _, stderr = call("evaluate", "--data", data)
+    assert (code, "expected --model or --predictions, found neither" in stderr) == (1, True)
+
+
+def test_evaluate_writes_the_report(tiny: Path, images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = tmp_path / "report"
+    code, _, _ = call("evaluate", "--model", tiny, "--data", write_annotations(tmp_path), "--report", report)
+    assert code == 0
+    names = {p.name for p in report.iterdir()}
+    assert names == {
+        "report.json",
+        "precision_recall.png",
+        "f1_threshold.png",
+        "hits.png",
+        "false_alarms.png",
+    }
+    low, high = json.loads((report / "report.json").read_text())["intervals_95"]["f1"]
+    assert 0 <= low <= 0.8 <= high <= 1
+
+
+@pytest.mark.skipif(not LOCO.is_dir(), reason="the labelled photos are not beside the repository")
+def test_evaluate_prints_what_the_official_score_prints(tiny: Path, tmp_path: Path) -> None:
+    """On the real photos; what the red-finder sees there is next to nothing, the counts must agree."""
+    out = tmp_path / "predictions.json"
+    assert call("predict", "--model", tiny, "--images", LOCO / "images", "--out", out)[0] == 0
+    _, stdout, _ = call("evaluate", "--model", tiny, "--data", LOCO / "annotations.json")
+    command = [sys.executable, str(LOCO / "score.py"), str(out), "--threshold", "0.3"]
+    assert stdout == subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert sum(map(len, json.loads(out.read_text()).values())) > 0
+
+
+def test_the_benchmark_reports_every_stage(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "detector.py"),
+        "--model",
+        str(tiny),
+        "--out",
+        str(out),
+    ]
+    command += ["--size", "320x200", "--frames", "4", "--warmup", "1", "--threads", "1"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    document = json.loads(out.read_text())
+    assert json.loads(printed) == document
+    assert set(document["latency_ms"]) == {"preprocess", "inference", "decode", "total"}
+    for stage in document["latency_ms"].values():
+        assert 0 < stage["p50"] <= stage["p99"]
+    assert (document["frames"], document["threads"], document["images"]) == (4, 1, ["320x200"])
+    assert document["device"]
+    assert document["commit"]
+    assert document["date"].endswith("+00:00")

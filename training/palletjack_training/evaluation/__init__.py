@@ -1,0 +1,1 @@
+"""Scoring of predictions: ground truth, matching, average precision, intervals and reports."""

@@ -1,0 +1,171 @@
+"""`palletjack predict` and `palletjack evaluate`: the shipped model on images, and its score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from palletjack_detection.detections import Detections
+    from palletjack_detection.detector import Detector
+    from palletjack_training.evaluation.inference import FolderPredictions
+
+
+def predict(
+    model: Annotated[Path, typer.Option(help="Model folder (model.onnx and model.json).")],
+    images: Annotated[Path, typer.Option(help="Folder of jpg, png or bmp images.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    draw: Annotated[Path | None, typer.Option(help="Folder for copies with boxes drawn on.")] = None,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score to write.")] = 0.05,
+    class_name: Annotated[str, typer.Option("--class", help="Class to write; the first if left out.")] = "",
+) -> None:
+    """Find pallet trucks in a folder of images.
+
+    Writes `{"file": [[xmin, ymin, xmax, ymax, score], ...]}` in pixels of each image as stored. A file
+    that cannot be read is named on stderr and left out; the exit code tells only whether any was read.
+    Drawn copies show boxes from the model's own threshold up.
+
+    Example: `palletjack predict --model models/palletjack_lite --images photos --out p.json --draw out/drawn`
+    """
+    from palletjack_detection.image_files import list_images
+    from palletjack_training.evaluation.inference import predict_files
+    from palletjack_training.evaluation.predictions import write_predictions
+
+    with _errors_to_exit():
+        detector = _load(model, threshold)
+        paths = list_images(images)
+        if draw is not None and draw.resolve() == images.resolve():
+            raise ValueError(f"--draw: expected another folder than --images, found {draw} for both")
+        painter = None if draw is None else _Painter(draw, max(threshold, detector.spec.score_threshold))
+        result = predict_files(detector, paths, class_id=_class_id(detector, class_name), on_image=painter)
+        _report_unreadable(result, len(paths))
+        write_predictions(out, result.predictions)
+    boxes = sum(map(len, result.predictions.values()))
+    typer.echo(f"{boxes} boxes in {len(result.predictions)} images -> {out}")
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Option(help="annotations.json with images/ beside it, or a KITTI folder (images/, labels/)."),
+    ],
+    model: Annotated[Path | None, typer.Option(help="Model folder; not needed with --predictions.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Score this file instead of a model.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Operating threshold; the model's own, or 0.5 without a model."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for curves, galleries and bootstrap intervals.")
+    ] = None,
+    class_name: Annotated[
+        str, typer.Option("--class", help="Class to score; the model's first if left out.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Score a model, or a predictions file, against labelled images.
+
+    Prints AP50, AP50:95 and precision, recall and F1 as JSON. A predicted box is a hit at IoU 0.5;
+    difficult objects and DontCare regions count neither way.
+
+    Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json --report out/r`
+    """
+    import numpy as np
+
+    from palletjack_training.evaluation.bootstrap import bootstrap_intervals
+    from palletjack_training.evaluation.ground_truth import load_ground_truth
+    from palletjack_training.evaluation.inference import SCORE_FLOOR, predict_files
+    from palletjack_training.evaluation.predictions import read_predictions
+    from palletjack_training.evaluation.scoring import match, score
+
+    with _errors_to_exit():
+        if model is None and predictions is None:
+            raise ValueError("expected --model or --predictions, found neither")
+        detector = None if model is None else _load(model, SCORE_FLOOR)
+        chosen = class_name or (detector.spec.classes[0] if detector else "palletjack")
+        truth = load_ground_truth(data, class_name=chosen)
+        if predictions is not None:
+            rows = read_predictions(predictions, truth.images)
+        else:
+            assert detector is not None
+            paths = [truth.image_dir / name for name in truth.images]
+            result = predict_files(detector, paths, class_id=_class_id(detector, chosen))
+            _report_unreadable(result, len(paths))
+            rows = result.predictions
+        if threshold is None:
+            threshold = detector.spec.score_threshold if detector else 0.5
+        scores = score(truth.images, rows, threshold)
+        typer.echo(json.dumps(scores, indent=2))
+        if report is not None:
+            from palletjack_training.evaluation.report import write_report
+
+            outcomes = match(truth.images, rows)
+            intervals = bootstrap_intervals(outcomes, threshold, np.random.default_rng(seed))
+            document = {**scores, "intervals_95": intervals}
+            for path in write_report(report, document, truth, rows, outcomes, threshold):
+                typer.echo(f"wrote {path}", err=True)
+
+
+class _Painter:
+    """Writes a copy of each image with the boxes that reach ``threshold``."""
+
+    def __init__(self, folder: Path, threshold: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._threshold = folder, threshold
+
+    def __call__(self, path: Path, rgb: NDArray[np.uint8], detections: Detections) -> None:
+        from PIL import Image
+
+        from palletjack_detection.drawing import draw_detections
+
+        drawn = draw_detections(rgb, detections.above(self._threshold))
+        Image.fromarray(drawn).save(self._folder / path.name, quality=92)
+
+
+def _load(model: Path, threshold: float) -> Detector:
+    from palletjack_detection.detector import Detector
+
+    detector = Detector.load(model, score_threshold=threshold)
+    floor = detector.spec.clustering.coverage_threshold
+    if floor > threshold:
+        typer.echo(f"{model}: clustering.coverage_threshold {floor:g} hides scores below it", err=True)
+    return detector
+
+
+def _class_id(detector: Detector, class_name: str) -> int:
+    classes = detector.spec.classes
+    if not class_name:
+        return 0
+    if class_name not in classes:
+        raise ValueError(f"--class: expected one of {', '.join(classes)}, found '{class_name}'")
+    return classes.index(class_name)
+
+
+def _report_unreadable(result: FolderPredictions, total: int) -> None:
+    """Name the files that could not be read, and give up where that is all of them."""
+    for path, reason in result.unreadable.items():
+        typer.echo(f"{path}: {reason}", err=True)
+    if result.unreadable:
+        typer.echo(f"skipped {len(result.unreadable)} of {total} images that could not be read", err=True)
+    if not result.predictions:
+        raise ValueError(f"expected at least one readable image, found none of {total}")
+
+
+@contextmanager
+def _errors_to_exit() -> Iterator[None]:
+    """Turn errors about the input into one line on stderr and exit code 1."""
+    from palletjack_detection.engine import EngineError
+
+    try:
+        yield
+    except (ValueError, EngineError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
