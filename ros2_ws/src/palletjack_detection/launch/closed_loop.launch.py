@@ -1,0 +1,220 @@
+"""Drive a simulated robot by its own detections, and end with a verdict.
+
+Simulator, detector and guard run as separate processes and talk over topics only. The launch ends by itself:
+exit code 0 when the scenario passed, not 0 when it failed or could not be run; result.json says which.
+
+Example: ros2 launch palletjack_detection closed_loop.launch.py scenario:=head_on output:=out/head_on
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node, SetRemap
+
+from launch import LaunchContext, LaunchDescription
+
+PACKAGE = "palletjack_detection"
+# The processes end with this launch process, however that ends.
+ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
+VERDICTS = {1: "the scenario failed", 2: "the scenario could not be run"}
+
+
+def arguments() -> list[DeclareLaunchArgument]:
+    """Return the launch arguments, each with what `ros2 launch ... -s` says about it."""
+    return [
+        DeclareLaunchArgument(
+            "scenario", default_value="head_on", description="Name of a shipped scenario, or a YAML file."
+        ),
+        DeclareLaunchArgument("seed", default_value="0", description="Seed of what the scenario varies."),
+        DeclareLaunchArgument(
+            "simulator",
+            default_value="embedded",
+            choices=["embedded"],
+            description="What simulates robot and camera; embedded: MuJoCo, in this repository.",
+        ),
+        DeclareLaunchArgument(
+            "camera_quality",
+            default_value="path_traced",
+            choices=["path_traced", "rasterized"],
+            description="path_traced: frames like those that the network was trained on, about 1 s each on "
+            "two cores. rasterized: flat and fast, for ground_truth.",
+        ),
+        DeclareLaunchArgument(
+            "perception",
+            default_value="detector",
+            choices=["detector", "ground_truth"],
+            description="detector: the network. ground_truth: the simulator's own boxes, to test the rest.",
+        ),
+        DeclareLaunchArgument(
+            "model",
+            default_value="",
+            description="Model folder (model.onnx and model.json); empty: the one that ships here.",
+        ),
+        DeclareLaunchArgument(
+            "score_threshold",
+            default_value="-1.0",
+            description="Detections from this score, 0..1; negative: the model's own threshold.",
+        ),
+        DeclareLaunchArgument(
+            "duration", default_value="", description="Simulated seconds; empty: as the scenario says."
+        ),
+        DeclareLaunchArgument(
+            "output",
+            default_value="out/closed_loop",
+            description="Folder for result.json, track.csv, track.png and frames/.",
+        ),
+        DeclareLaunchArgument(
+            "guard_params",
+            default_value="",
+            description="YAML file with parameters of the guard, over those that follow from the robot.",
+        ),
+        DeclareLaunchArgument(
+            "python",
+            default_value=sys.executable,
+            description="Python that has the palletjack package with its simulator.",
+        ),
+        DeclareLaunchArgument(
+            "answer_timeout",
+            default_value="60.0",
+            description="Seconds of wall time that the simulator waits for detector and guard.",
+        ),
+    ]
+
+
+def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the processes for the given arguments; raises an error that names the wrong one."""
+    given = dict(context.launch_configurations)
+    share = Path(get_package_share_directory(PACKAGE))
+    topics_file = share / "config" / "topics.yaml"
+    topics = {
+        role: entry["name"] for role, entry in yaml.safe_load(topics_file.read_text())["topics"].items()
+    }
+    simulator = simulator_process(given, topics_file)
+    guard = guard_node(given, topics)
+    entities: list[LaunchDescriptionEntity] = [simulator, guard, verdict_of(simulator), needs(guard)]
+    if given["perception"] == "detector":
+        entities.append(detector(given, share, topics))
+    return entities
+
+
+def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProcess:
+    """Return the simulator, which ends with the verdict as its exit code."""
+    command = [given["python"], "-m", "palletjack_sim.node", "--scenario", given["scenario"]]
+    command += ["--topics", str(topics_file), "--out", given["output"], "--seed", given["seed"]]
+    command += ["--camera-quality", given["camera_quality"], "--perception", given["perception"]]
+    command += ["--answer-timeout", given["answer_timeout"]]
+    if given["model"]:
+        command += ["--model", Path(given["model"]).name]
+    if given["duration"]:
+        command += ["--duration", given["duration"]]
+    return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
+
+
+def guard_node(given: dict[str, str], topics: dict[str, str]) -> Node:
+    """Return the guard with the numbers of the scenario's robot."""
+    roles = {
+        "cmd_vel_raw": "command_raw",
+        "cmd_vel": "command",
+        "camera_info": "camera_info",
+        "odom": "odometry",
+        "~/state": "guard_state",
+        "detections": "detections" if given["perception"] == "detector" else "ground_truth",
+    }
+    parameters: list[Any] = [robot_parameters(given), {"use_sim_time": True}]
+    if given["guard_params"]:
+        extra = Path(given["guard_params"]).expanduser().absolute()
+        if not extra.is_file():
+            raise FileNotFoundError(f"guard_params: expected a YAML file, found {extra}")
+        parameters.append(str(extra))
+    return Node(
+        package=PACKAGE,
+        executable="palletjack_guard",
+        name="palletjack_guard",
+        output="screen",
+        additional_env=ENVIRONMENT,
+        parameters=parameters,
+        remappings=[(name, topics[role]) for name, role in roles.items()],
+    )
+
+
+def robot_parameters(given: dict[str, str]) -> dict[str, float]:
+    """Return the guard's parameters that follow from the scenario's robot.
+
+    They are computed by the simulator's package, which may live in another Python than this one.
+    """
+    import json
+    import subprocess
+
+    command = [given["python"], "-m", "palletjack_sim.guard_parameters", given["scenario"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"scenario {given['scenario']}: {done.stderr.strip() or 'cannot be read'}")
+    parameters: dict[str, float] = json.loads(done.stdout)
+    return parameters
+
+
+def detector(given: dict[str, str], share: Path, topics: dict[str, str]) -> GroupAction:
+    """Return the detector as detect.launch.py brings it up, listening to the simulated camera."""
+    include = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share / "launch" / "detect.launch.py")),
+        launch_arguments={
+            "camera": "topic",
+            "image_topic": topics["image"],
+            "reliability": "reliable",
+            "model": given["model"],
+            "score_threshold": given["score_threshold"],
+            "use_sim_time": "true",
+            # Its death is this run's failure.
+            "respawn": "false",
+            "output": "",
+        }.items(),
+    )
+    # Scoped: the arguments of detect.launch.py have the same names as some of ours.
+    return GroupAction([SetRemap("detections", topics["detections"]), include], scoped=True)
+
+
+def verdict_of(simulator: ExecuteProcess) -> RegisterEventHandler:
+    """End the launch with the simulator, as a failure where its verdict is one."""
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if event.returncode != 0 and not context.is_shutdown:
+            # An exception is what makes `ros2 launch` exit with 1.
+            raise RuntimeError(VERDICTS.get(event.returncode, f"the simulator ended with {event.returncode}"))
+        return [Shutdown(reason="the scenario passed")]
+
+    return RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=on_exit))
+
+
+def needs(node: Node) -> RegisterEventHandler:
+    """End the launch as a failure when ``node`` ends before the simulator does."""
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if not context.is_shutdown:
+            raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode} during the run")
+        return []
+
+    return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description: arguments, then what they ask for."""
+    return LaunchDescription([*arguments(), OpaqueFunction(function=set_up)])

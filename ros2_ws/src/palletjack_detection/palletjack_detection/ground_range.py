@@ -1,0 +1,218 @@
+"""From a box in the image to a place on the floor.
+
+The robot's frame ``base_link`` has x forward, y left, z up and its origin on the floor. The camera's
+optical frame has x right, y down, z forward (REP 103). A box stands on the floor with its lower edge:
+the ray through the middle of that edge meets the plane z = 0 of ``base_link`` where the object begins.
+
+Boxes are in image edges (0 is the left edge of the first pixel), camera matrices in pixel centres (0 is
+the centre of the first pixel, as in sensor_msgs/CameraInfo): the two differ by half a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+DISTORTION_COEFFICIENTS = {
+    "": (0,),
+    "plumb_bob": (0, 4, 5),
+    "rational_polynomial": (0, 8),
+    "equidistant": (4,),
+}
+
+# A box this close to the lower border, in pixels, is taken to go on below it.
+BORDER_PX = 2.0
+
+# Steps of the fixed-point iteration that undoes the distortion.
+REFINEMENTS = 30
+
+# Rays flatter than this above or below the horizon have no usable range (radians).
+MIN_DEPRESSION = 1e-3
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """Intrinsics of a camera as sensor_msgs/CameraInfo gives them.
+
+    ``matrix`` is K (3, 3) in pixels, ``distortion`` the coefficients D of ``distortion_model``.
+    """
+
+    width: int
+    height: int
+    matrix: FloatArray
+    distortion: FloatArray
+    distortion_model: str = "plumb_bob"
+
+    @classmethod
+    def from_values(
+        cls,
+        width: int,
+        height: int,
+        k: Sequence[float],
+        d: Sequence[float],
+        distortion_model: str = "plumb_bob",
+    ) -> CameraModel:
+        """Check and pack the fields of a CameraInfo; ValueError names the field that is wrong."""
+        if width < 1 or height < 1:
+            raise ValueError(f"camera_info width x height: expected at least 1x1, found {width}x{height}")
+        matrix = np.asarray(k, dtype=np.float64).reshape(-1)
+        if matrix.shape != (9,) or not np.all(np.isfinite(matrix)):
+            raise ValueError(f"camera_info k: expected 9 finite numbers, found {list(k)}")
+        if matrix[0] <= 0.0 or matrix[4] <= 0.0 or matrix[8] != 1.0:
+            raise ValueError(f"camera_info k: expected fx > 0, fy > 0 and k[8] = 1, found {list(k)}")
+        allowed = DISTORTION_COEFFICIENTS.get(distortion_model)
+        if allowed is None:
+            known = ", ".join(name for name in DISTORTION_COEFFICIENTS if name)
+            raise ValueError(
+                f"camera_info distortion_model: expected one of {known}, found {distortion_model!r}"
+            )
+        distortion = np.asarray(d, dtype=np.float64).reshape(-1)
+        if distortion.size not in allowed or not np.all(np.isfinite(distortion)):
+            raise ValueError(
+                f"camera_info d: expected {' or '.join(map(str, allowed))} finite numbers for "
+                f"{distortion_model or 'no distortion model'}, found {list(d)}"
+            )
+        return cls(int(width), int(height), matrix.reshape(3, 3), distortion, distortion_model)
+
+    def rays(self, pixels: FloatArray) -> FloatArray:
+        """Directions (N, 3) with z = 1 in the optical frame through ``pixels`` (N, 2), pixel centres."""
+        pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
+        if self.distortion_model == "equidistant":
+            flat = cv2.fisheye.undistortPoints(pixels[:, None], self.matrix, self.distortion)
+        else:
+            flat = cv2.undistortPoints(pixels[:, None], self.matrix, self.distortion)
+        rays = np.column_stack([np.asarray(flat, dtype=np.float64).reshape(-1, 2), np.ones(len(pixels))])
+        # OpenCV stops after five iterations, which leaves errors of pixels in the corners of a wide lens.
+        focal = self.matrix[[0, 1], [0, 1]]
+        for _ in range(REFINEMENTS):
+            rays[:, :2] -= (self.project(rays) - pixels) / focal
+        return rays
+
+    def project(self, points: FloatArray) -> FloatArray:
+        """Pixel centres (N, 2) of ``points`` (N, 3) in the optical frame; NaN behind the camera."""
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        pixels = np.full((len(points), 2), np.nan)
+        front = points[:, 2] > 1e-6
+        if front.any():
+            zero = np.zeros(3)
+            visible = points[front].reshape(-1, 1, 3)
+            if self.distortion_model == "equidistant":
+                image, _ = cv2.fisheye.projectPoints(visible, zero, zero, self.matrix, self.distortion)
+            else:
+                image, _ = cv2.projectPoints(visible, zero, zero, self.matrix, self.distortion)
+            pixels[front] = np.asarray(image, dtype=np.float64).reshape(-1, 2)
+        return pixels
+
+
+@dataclass(frozen=True)
+class CameraMount:
+    """Where the camera sits: ``rotation`` (3, 3) and ``translation`` (3,) take optical to base_link."""
+
+    rotation: FloatArray
+    translation: FloatArray
+
+    @classmethod
+    def from_height_and_pitch(
+        cls, height_m: float, pitch_down_rad: float, forward_m: float = 0.0
+    ) -> CameraMount:
+        """A camera ``forward_m`` ahead of base_link that looks along x, tilted down by ``pitch_down_rad``."""
+        if not height_m > 0.0:
+            raise ValueError(f"camera height: expected more than 0 m above the floor, found {height_m}")
+        sin, cos = np.sin(pitch_down_rad), np.cos(pitch_down_rad)
+        # Columns are the optical axes (right, down, forward) in base_link.
+        rotation = np.array([[0.0, -sin, cos], [-1.0, 0.0, 0.0], [0.0, -cos, -sin]])
+        return cls(rotation, np.array([forward_m, 0.0, height_m]))
+
+    @classmethod
+    def from_quaternion(cls, translation: Sequence[float], quaternion_xyzw: Sequence[float]) -> CameraMount:
+        """From the fields of a geometry_msgs/Transform, optical frame to base_link."""
+        x, y, z, w = np.asarray(quaternion_xyzw, dtype=np.float64) / np.linalg.norm(quaternion_xyzw)
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        return cls(rotation, np.asarray(translation, dtype=np.float64))
+
+    def to_optical(self, points: FloatArray) -> FloatArray:
+        """Points (N, 3) of base_link in the optical frame."""
+        return (np.asarray(points, dtype=np.float64).reshape(-1, 3) - self.translation) @ self.rotation
+
+
+@dataclass(frozen=True)
+class FloorObservation:
+    """Where an object of the image meets the floor, in base_link, metres.
+
+    ``left`` and ``right`` (2,) are the floor points under the ends of the box's lower edge, ``point`` (2,)
+    the one under its middle. ``nearer_than`` says that the box goes on below the image: the object is
+    at least this near. ``sigma_m`` is the standard deviation of the range that the lower edge's own
+    uncertainty causes.
+    """
+
+    point: tuple[float, float]
+    left: tuple[float, float]
+    right: tuple[float, float]
+    score: float
+    nearer_than: bool
+    sigma_m: float
+
+    @property
+    def range_m(self) -> float:
+        """Distance on the floor from base_link's origin."""
+        return float(np.hypot(*self.point))
+
+
+def floor_points(pixels: FloatArray, camera: CameraModel, mount: CameraMount) -> FloatArray:
+    """Meet the floor with rays through ``pixels`` (N, 2), pixel centres.
+
+    Returns (N, 2) in base_link; NaN where the ray does not go down to the floor.
+    """
+    directions = camera.rays(pixels) @ mount.rotation.T
+    down = -directions[:, 2] / np.linalg.norm(directions, axis=1)
+    points = np.full((len(directions), 2), np.nan)
+    meets = down > MIN_DEPRESSION
+    scale = -mount.translation[2] / directions[meets, 2]
+    points[meets] = mount.translation[:2] + directions[meets, :2] * scale[:, None]
+    return points
+
+
+def locate_on_floor(
+    box: Sequence[float] | NDArray[np.floating],
+    score: float,
+    camera: CameraModel,
+    mount: CameraMount,
+    *,
+    edge_sigma_px: float = 2.0,
+) -> FloorObservation | None:
+    """Place one box (xmin, ymin, xmax, ymax in image edges) on the floor.
+
+    ``edge_sigma_px`` is the standard deviation of the box's lower edge, in pixels of the image. None
+    means that the lower edge is at or above the horizon, so no range follows.
+    """
+    xmin, _, xmax, ymax = (float(value) for value in box)
+    nearer_than = ymax >= camera.height - BORDER_PX
+    # Edges to pixel centres; a cut box ends at the border whatever the network extrapolated.
+    bottom = min(ymax, float(camera.height)) - 0.5
+    left, middle, right = xmin - 0.5, 0.5 * (xmin + xmax) - 0.5, xmax - 0.5
+    pixels = np.array([[left, bottom], [middle, bottom], [right, bottom], [middle, bottom + edge_sigma_px]])
+    places = floor_points(pixels, camera, mount)
+    if not np.all(np.isfinite(places[:3])):
+        return None
+    sigma = float(np.linalg.norm(places[3] - places[1])) if np.all(np.isfinite(places[3])) else float("inf")
+    ends = sorted((places[0], places[2]), key=lambda place: -place[1])
+    return FloorObservation(
+        point=(float(places[1][0]), float(places[1][1])),
+        left=(float(ends[0][0]), float(ends[0][1])),
+        right=(float(ends[1][0]), float(ends[1][1])),
+        score=float(score),
+        nearer_than=nearer_than,
+        sigma_m=sigma,
+    )

@@ -1,0 +1,364 @@
+"""The guard node: holds the robot back before pallet trucks that the detector sees.
+
+Subscribes ``cmd_vel_raw``, ``detections``, ``camera_info`` and ``odom``; publishes ``cmd_vel``, one for each
+``cmd_vel_raw``, and what it decided on ``~/state``. All thinking is in ``palletjack_detection.guard``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import deque
+from dataclasses import fields
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo
+from tf2_ros import Buffer, TransformException, TransformListener
+from vision_msgs.msg import Detection2DArray
+
+from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation, locate_on_floor
+from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
+from palletjack_detection.nodes.lifetime import StartupError, run_node
+from palletjack_detection.nodes.message_conversion import detections_from_message
+from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
+
+DIAGNOSTICS_PERIOD_S = 1.0
+# Detections wait for the odometry of their stamp; more than these are not kept.
+WAITING_DETECTIONS = 10
+ODOMETRY_HISTORY = 200
+# Stamps travel as whole nanoseconds: this is "the same time".
+SAME_TIME_S = 1e-6
+
+_DEFAULT = GuardConfig()
+_BEHAVIOUR = (
+    ParameterSpec(
+        "deceleration", _DEFAULT.deceleration, "Braking that the robot surely has, m/s2.", 0.05, 20.0
+    ),
+    ParameterSpec(
+        "latency", _DEFAULT.latency, "Time from an image's exposure until the brakes act on it, s.", 0.0, 5.0
+    ),
+    ParameterSpec("robot_half_width", _DEFAULT.robot_half_width, "Half of the robot's width, m.", 0.0, 5.0),
+    ParameterSpec(
+        "robot_front", _DEFAULT.robot_front, "Distance from base_link to the robot's front, m.", 0.0, 5.0
+    ),
+    ParameterSpec(
+        "lateral_margin", _DEFAULT.lateral_margin, "Added to the half width on each side, m.", 0.0, 5.0
+    ),
+    ParameterSpec(
+        "stop_margin", _DEFAULT.stop_margin, "Free way to keep once the robot stands, m.", 0.0, 20.0
+    ),
+    ParameterSpec(
+        "slow_margin",
+        _DEFAULT.slow_margin,
+        "Slowing down begins this far ahead of the stop distance, m.",
+        0.0,
+        50.0,
+    ),
+    ParameterSpec(
+        "slowdown_ratio",
+        _DEFAULT.slowdown_ratio,
+        "Share of the requested speed while slowing down.",
+        0.0,
+        1.0,
+    ),
+    ParameterSpec(
+        "release_margin",
+        _DEFAULT.release_margin,
+        "A stopped robot goes on once the way is free by this much more than the stop distance, m.",
+        0.0,
+        20.0,
+    ),
+    ParameterSpec(
+        "source_timeout",
+        _DEFAULT.source_timeout,
+        "Detections or odometry older than this stop the robot, s.",
+        0.05,
+        10.0,
+    ),
+    ParameterSpec(
+        "confirmations", _DEFAULT.confirmations, "Images that must show an object before it counts.", 1, 50
+    ),
+    ParameterSpec(
+        "clear_time",
+        _DEFAULT.clear_time,
+        "An object that should be in view is forgotten after being unseen for this long, s.",
+        0.0,
+        60.0,
+    ),
+    ParameterSpec(
+        "memory_time",
+        _DEFAULT.memory_time,
+        "An object out of view is remembered for this long, s.",
+        0.0,
+        3600.0,
+    ),
+    ParameterSpec(
+        "score_threshold", _DEFAULT.score_threshold, "Detections below this score are ignored.", 0.0, 1.0
+    ),
+)
+_WIRING = (
+    ParameterSpec(
+        "base_frame", "base_link", "The robot's frame: x forward, origin on the floor.", fixed=True
+    ),
+    ParameterSpec(
+        "class_id", "palletjack", "Class that the robot stops for; empty: every class.", fixed=True
+    ),
+    ParameterSpec(
+        "command_timeout",
+        0.5,
+        "Once no cmd_vel_raw came for this long after a moving one, a zero cmd_vel is sent, s.",
+        0.05,
+        10.0,
+        fixed=True,
+    ),
+)
+
+
+class GuardNode(Node):
+    """Wires the guard to topics. ``~/state`` answers each detections and each cmd_vel_raw message."""
+
+    def __init__(self) -> None:
+        super().__init__("palletjack_guard")
+        try:
+            settings = declare(self, (*_WIRING, *_BEHAVIOUR))
+            self._guard = Guard(_config(settings))
+        except ValueError as error:
+            raise StartupError(str(error)) from error
+        self._base_frame: str = settings["base_frame"]
+        self._class_id: str = settings["class_id"]
+        self._command_timeout: float = settings["command_timeout"]
+        self._camera: CameraModel | None = None
+        self._poses: deque[RobotPose] = deque(maxlen=ODOMETRY_HISTORY)
+        self._waiting: deque[Detection2DArray] = deque(maxlen=WAITING_DETECTIONS)
+        self._commands_sent = 0
+        self._last_command_time = -math.inf
+        self._last_decision = Decision(STOP, Velocity(), "no command yet", healthy=False)
+        self._trouble = ""
+        self._transforms = Buffer()
+        self._listener = TransformListener(self._transforms, self)
+        self._command = self.create_publisher(Twist, "cmd_vel", 10)
+        self._state = self.create_publisher(DiagnosticArray, "~/state", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Best effort hears reliable and best-effort publishers alike.
+        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(CameraInfo, "camera_info", self._on_camera_info, sensor)
+        self.create_subscription(Odometry, "odom", self._on_odometry, 50)
+        self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
+        self.create_subscription(Twist, "cmd_vel_raw", self._on_command, 10)
+        self.create_timer(0.1, self._watch_commands)
+        # Wall time: the guard's health must show also when simulated time stands still.
+        self.create_timer(
+            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.add_on_set_parameters_callback(self._change_parameters)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        try:
+            self._camera = CameraModel.from_values(
+                message.width, message.height, message.k, message.d, message.distortion_model
+            )
+            self._trouble = ""
+        except ValueError as error:
+            # The last good one stays in use.
+            self._report(str(error))
+
+    def _on_odometry(self, message: Odometry) -> None:
+        pose = _robot_pose(message)
+        if not all(map(math.isfinite, (pose.x, pose.y, pose.yaw, pose.speed))):
+            self._report("odometry is not finite, message ignored")
+            return
+        if self._poses and pose.stamp < self._poses[-1].stamp:
+            # Time began anew, as when a simulation is reset.
+            self._poses.clear()
+        self._poses.append(pose)
+        self._work_off()
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        self._waiting.append(message)
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Hand detections to the guard once the odometry of their time is there, in their order."""
+        while self._waiting and self._poses:
+            stamp = _seconds(self._waiting[0].header.stamp)
+            if self._poses[-1].stamp + SAME_TIME_S < stamp:
+                return
+            message = self._waiting.popleft()
+            try:
+                self._observe(message, self._pose_at(stamp))
+            except (
+                Exception
+            ) as error:  # a guard that dies leaves the robot unguarded; stale detections stop it
+                self._report(f"detections ignored: {type(error).__name__}: {error}")
+            self._publish_state("detections", self._last_decision)
+
+    def _observe(self, message: Detection2DArray, pose: RobotPose) -> None:
+        if self._camera is None:
+            self._report("no camera_info yet: detections cannot be placed")
+            return
+        mount = self._camera_mount(message.header.frame_id)
+        if mount is None:
+            return
+        found = detections_from_message(message)
+        places: list[FloorObservation] = []
+        for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
+            if self._class_id and found.class_names[class_id] != self._class_id:
+                continue
+            place = locate_on_floor(box, float(score), self._camera, mount)
+            if place is not None:
+                places.append(place)
+        self._guard.observe(pose, places, self._camera, mount)
+
+    def _camera_mount(self, camera_frame: str) -> CameraMount | None:
+        try:
+            found = self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
+        except TransformException as error:
+            self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {error}")
+            return None
+        move, turn = found.transform.translation, found.transform.rotation
+        return CameraMount.from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
+
+    def _on_command(self, message: Twist) -> None:
+        raw = Velocity(message.linear.x, message.angular.z)
+        if not (math.isfinite(raw.linear) and math.isfinite(raw.angular)):
+            self._report(f"cmd_vel_raw is not finite ({raw.linear}, {raw.angular}): stopping")
+            raw = Velocity()
+        self._last_command_time = self._now()
+        pose = self._poses[-1] if self._poses else None
+        decision = self._guard.limit(self._now(), pose, raw)
+        self._send(decision.command)
+        self._publish_state("command", decision, raw)
+        if (decision.action, decision.healthy) != (self._last_decision.action, self._last_decision.healthy):
+            log = self.get_logger().info if decision.healthy else self.get_logger().warning
+            log(f"{decision.action}: {decision.reason}")
+        self._last_decision = decision
+
+    def _watch_commands(self) -> None:
+        """A robot base may lack a timeout of its own: end a motion that nobody renews."""
+        moving = self._last_decision.command != Velocity()
+        if moving and self._now() - self._last_command_time > self._command_timeout:
+            self._last_decision = Decision(STOP, Velocity(), "no cmd_vel_raw any more", healthy=False)
+            self._send(Velocity())
+            self._publish_state("timeout", self._last_decision)
+            self.get_logger().warning(self._last_decision.reason)
+
+    def _send(self, velocity: Velocity) -> None:
+        message = Twist()
+        message.linear.x, message.angular.z = float(velocity.linear), float(velocity.angular)
+        self._command.publish(message)
+        self._commands_sent += 1
+
+    def _now(self) -> float:
+        """Node time; never before what was already received, since /clock comes on a topic of its own."""
+        seen = [self.get_clock().now().nanoseconds * 1e-9]
+        if self._poses and self.get_parameter("use_sim_time").value:
+            seen.append(self._poses[-1].stamp)
+        return max(seen)
+
+    def _pose_at(self, stamp: float) -> RobotPose:
+        """Odometry at ``stamp`` (s), interpolated; the oldest known where it lies before all."""
+        stamps = [pose.stamp for pose in self._poses]
+        index = bisect_left(stamps, stamp - SAME_TIME_S)
+        after = self._poses[min(index, len(stamps) - 1)]
+        if index == 0 or abs(after.stamp - stamp) <= SAME_TIME_S:
+            return after
+        before = self._poses[index - 1]
+        share = (stamp - before.stamp) / (after.stamp - before.stamp)
+        turn = math.remainder(after.yaw - before.yaw, 2.0 * math.pi)
+        return RobotPose(
+            stamp,
+            before.x + share * (after.x - before.x),
+            before.y + share * (after.y - before.y),
+            before.yaw + share * turn,
+            before.speed + share * (after.speed - before.speed),
+        )
+
+    def _report(self, trouble: str) -> None:
+        self._trouble = trouble
+        self.get_logger().warning(trouble, throttle_duration_sec=2.0)
+
+    def _status(self, decision: Decision) -> DiagnosticStatus:
+        level = DiagnosticStatus.OK
+        if not decision.healthy:
+            level = DiagnosticStatus.ERROR
+        elif decision.action != "go" or self._trouble:
+            level = DiagnosticStatus.WARN
+        seen = self._guard.last_detections
+        values = {
+            "action": decision.action,
+            "reason": decision.reason,
+            "linear": repr(float(decision.command.linear)),
+            "angular": repr(float(decision.command.angular)),
+            "gap": repr(float(decision.gap)),
+            "healthy": str(decision.healthy).lower(),
+            "commands_sent": str(self._commands_sent),
+            "odometry_stamp": repr(self._poses[-1].stamp) if self._poses else "none",
+            "detections_stamp": repr(seen) if seen is not None else "none",
+            "trouble": self._trouble,
+        }
+        reason = decision.reason if not self._trouble else f"{decision.reason}; {self._trouble}"
+        return DiagnosticStatus(
+            level=level,
+            name="palletjack_guard",
+            message=f"{decision.action}: {reason}",
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def _publish_state(self, trigger: str, decision: Decision, raw: Velocity | None = None) -> None:
+        """Say what was decided; ``trigger`` is what it answers: detections, command or timeout."""
+        message = DiagnosticArray(status=[self._status(decision)])
+        message.header.stamp = self.get_clock().now().to_msg()
+        values = {"trigger": trigger}
+        if raw is not None:
+            values.update(raw_linear=repr(raw.linear), raw_angular=repr(raw.angular))
+        message.status[0].values.extend(KeyValue(key=key, value=value) for key, value in values.items())
+        self._state.publish(message)
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray(status=[self._status(self._last_decision)])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _change_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        problem = first_problem((*_WIRING, *_BEHAVIOUR), changes)
+        if problem:
+            return SetParametersResult(successful=False, reason=problem)
+        settings: dict[str, Any] = {spec.name: self.get_parameter(spec.name).value for spec in _BEHAVIOUR}
+        settings.update({item.name: item.value for item in changes if item.name in settings})
+        try:
+            self._guard.config = _config(settings)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def _config(settings: dict[str, Any]) -> GuardConfig:
+    return GuardConfig(**{item.name: settings[item.name] for item in fields(GuardConfig)})
+
+
+def _seconds(stamp: Any) -> float:
+    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
+
+
+def _robot_pose(message: Odometry) -> RobotPose:
+    place, turn = message.pose.pose.position, message.pose.pose.orientation
+    yaw = math.atan2(2.0 * (turn.w * turn.z + turn.x * turn.y), 1.0 - 2.0 * (turn.y**2 + turn.z**2))
+    return RobotPose(_seconds(message.header.stamp), place.x, place.y, yaw, message.twist.twist.linear.x)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of ``ros2 run palletjack_detection palletjack_guard``."""
+    return run_node(GuardNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""Detections to and from vision_msgs/Detection2DArray (vision_msgs 4, the same in Humble and Jazzy)."""
+
+from __future__ import annotations
+
+import numpy as np
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+from palletjack_detection.detections import Detections
+
+
+def detections_to_message(detections: Detections, header: Header) -> Detection2DArray:
+    """Return the message for ``detections``, with ``header`` (of the image) on it and on every box.
+
+    A box is its centre and size in pixels of the image received; the class is its name as a string.
+    """
+    message = Detection2DArray(header=header)
+    boxes = detections.boxes.astype(np.float64)
+    centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
+    sizes = (boxes[:, 2:] - boxes[:, :2]).tolist()
+    for centre, size, score, class_id in zip(
+        centres, sizes, detections.scores.tolist(), detections.class_ids.tolist(), strict=True
+    ):
+        item = Detection2D(header=header)
+        item.bbox.center.position.x, item.bbox.center.position.y = centre
+        item.bbox.size_x, item.bbox.size_y = size
+        hypothesis = ObjectHypothesisWithPose()
+        hypothesis.hypothesis.class_id = detections.class_names[class_id]
+        hypothesis.hypothesis.score = float(score)
+        item.results.append(hypothesis)
+        message.detections.append(item)
+    return message
+
+
+def detections_from_message(message: Detection2DArray) -> Detections:
+    """Return the detections of ``message``: of each box its best hypothesis; a box without one is left out.
+
+    ``class_names`` are the classes that occur, sorted.
+    """
+    boxes: list[tuple[float, float, float, float]] = []
+    scores: list[float] = []
+    classes: list[str] = []
+    for item in message.detections:
+        if not item.results:
+            continue
+        best = max(item.results, key=lambda result: result.hypothesis.score).hypothesis
+        centre, half_x, half_y = item.bbox.center.position, item.bbox.size_x / 2, item.bbox.size_y / 2
+        boxes.append((centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y))
+        scores.append(best.score)
+        classes.append(best.class_id)
+    names = tuple(sorted(set(classes)))
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    return Detections(
+        np.asarray(boxes, np.float32).reshape(-1, 4)[order],
+        np.asarray(scores, np.float32)[order],
+        np.asarray([names.index(c) for c in classes], np.int64)[order],
+        names,
+    )

@@ -1,0 +1,49 @@
+"""The ament_python package. `colcon build` runs this; nothing here is needed for the pip package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "palletjack_detection"
+HERE = Path(__file__).resolve().parent
+SHARE = f"share/{PACKAGE}"
+
+
+def shipped_models() -> list[tuple[str, list[str]]]:
+    """Return the shipped models as data files; `models` is a link to the folder of the repository."""
+    folders = sorted(path.parent.name for path in (HERE / "models").glob("*/model.json"))
+    return [(f"{SHARE}/models/{name}", files_of(f"models/{name}", "*.*")) for name in folders]
+
+
+def files_of(folder: str, pattern: str) -> list[str]:
+    """Return the files of one folder of the package, relative to it."""
+    return sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob(pattern))
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (SHARE, ["package.xml"]),
+        (f"{SHARE}/launch", files_of("launch", "*.launch.py")),
+        (f"{SHARE}/config", files_of("config", "*.yaml")),
+        *shipped_models(),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+    maintainer="The palletjack maintainers",
+    maintainer_email="maintainers@palletjack.invalid",
+    description="Finds hand pallet trucks in camera images and keeps a robot away from them",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            f"palletjack_detector = {PACKAGE}.nodes.detector_node:main",
+            f"palletjack_guard = {PACKAGE}.nodes.guard_node:main",
+            f"image_folder = {PACKAGE}.nodes.image_folder_node:main",
+        ],
+    },
+)

@@ -1,0 +1,236 @@
+"""A node that publishes images and hears detections and diagnostics, driven by lines of JSON.
+
+Run as a process inside a ROS environment (``python graph_probe.py``); pytest itself needs no ROS.
+:class:`Probe` is the handle on the other side of the pipe.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Probe:
+    """A running probe process; a context manager."""
+
+    def __init__(self, python: str, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [python, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        """Run one operation of :class:`_ProbeNode` there and return its result."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the probe ended with {self._process.wait()}"
+        answer = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def publish(
+        self,
+        pixels: NDArray[np.uint8],
+        stamp: tuple[int, int],
+        *,
+        encoding: str = "rgb8",
+        padding: int = 0,
+        frame_id: str = "camera",
+        **fields: Any,
+    ) -> None:
+        """Publish ``pixels`` (H, W) or (H, W, C) with ``padding`` bytes after each row.
+
+        ``fields`` replace those of the message: width, height, step, data (bytes), is_bigendian.
+        """
+        height, width = pixels.shape[:2]
+        rows = pixels.reshape(height, -1)
+        rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+        data = fields.pop("data", rows.tobytes())
+        message = {"width": width, "height": height, "step": rows.shape[1], "is_bigendian": 0, **fields}
+        self.ask(
+            "publish",
+            encoding=encoding,
+            stamp=stamp,
+            frame_id=frame_id,
+            data=base64.b64encode(data).decode(),
+            **message,
+        )
+
+    def detections(self, stamp: tuple[int, int], timeout: float = 10.0) -> dict[str, Any]:
+        """Return the detections message with ``stamp``; AssertionError where none comes."""
+        result: dict[str, Any] | None = self.ask("detections", stamp=stamp, timeout=timeout)
+        assert result is not None, f"no detections with stamp {stamp} within {timeout:g} s"
+        return result
+
+    def status(self, message: str = "", *, timeout: float = 10.0, **values: str) -> dict[str, Any]:
+        """Return the first new diagnostic status whose message and values contain the given ones."""
+        result = self.ask("status", message=message, values=values, timeout=timeout)
+        assert result["matched"], f"no status with {message!r} {values}; last: {result['status']}"
+        status: dict[str, Any] = result["status"]
+        return status
+
+
+def _serve() -> None:
+    import rclpy
+    from builtin_interfaces.msg import Time
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+    from sensor_msgs.msg import CompressedImage, Image
+    from vision_msgs.msg import Detection2DArray
+
+    class _ProbeNode(Node):
+        """The operations that :meth:`Probe.ask` names."""
+
+        def __init__(self) -> None:
+            super().__init__("graph_probe")
+            self.images = self.create_publisher(Image, "image", 10)
+            self.compressed = self.create_publisher(CompressedImage, "image/compressed", 10)
+            self.received: dict[tuple[int, int], Any] = {}
+            self.statuses: queue.Queue[Any] = queue.Queue()
+            self.create_subscription(Detection2DArray, "detections", self.on_detections, 10)
+            self.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
+
+        def on_detections(self, message: Any) -> None:
+            self.received[(message.header.stamp.sec, message.header.stamp.nanosec)] = message
+
+        def on_diagnostics(self, message: Any) -> None:
+            for status in message.status:
+                self.statuses.put(status)
+
+        def publish(self, stamp: list[int], frame_id: str, data: str, **fields: Any) -> None:
+            message = Image(**fields)
+            message.header.stamp = Time(sec=stamp[0], nanosec=stamp[1])
+            message.header.frame_id = frame_id
+            message.data.frombytes(base64.b64decode(data))
+            self.images.publish(message)
+
+        def publish_compressed(self, stamp: list[int], format: str, data: str) -> None:
+            message = CompressedImage(format=format)
+            message.header.stamp = Time(sec=stamp[0], nanosec=stamp[1])
+            message.data.frombytes(base64.b64decode(data))
+            self.compressed.publish(message)
+
+        def ready(self, timeout: float, compressed: bool = False) -> bool:
+            """Whether an image published here is answered within ``timeout`` seconds."""
+            publisher = self.compressed if compressed else self.images
+            deadline = time.monotonic() + timeout
+            while time.monotonic() < deadline and not publisher.get_subscription_count():
+                time.sleep(0.05)
+            if compressed:
+                return publisher.get_subscription_count() > 0
+            black = base64.b64encode(bytes(32 * 32 * 3)).decode()
+            stamp = [1, 0]
+            while time.monotonic() < deadline:
+                stamp = [1, stamp[1] + 1]
+                self.publish(stamp, "ready", black, width=32, height=32, step=96, encoding="rgb8")
+                if self.detections(stamp, 0.5) is not None:
+                    return True
+            return False
+
+        def detections(self, stamp: list[int], timeout: float) -> dict[str, Any] | None:
+            deadline = time.monotonic() + timeout
+            key = (stamp[0], stamp[1])
+            while key not in self.received:
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(0.01)
+            message = self.received[key]
+            return {
+                "frame_id": message.header.frame_id,
+                "boxes": [
+                    [
+                        d.bbox.center.position.x - d.bbox.size_x / 2,
+                        d.bbox.center.position.y - d.bbox.size_y / 2,
+                        d.bbox.center.position.x + d.bbox.size_x / 2,
+                        d.bbox.center.position.y + d.bbox.size_y / 2,
+                    ]
+                    for d in message.detections
+                ],
+                "scores": [d.results[0].hypothesis.score for d in message.detections],
+                "classes": [d.results[0].hypothesis.class_id for d in message.detections],
+                "headers": [[d.header.stamp.sec, d.header.stamp.nanosec] for d in message.detections],
+            }
+
+        def status(self, message: str, values: dict[str, str], timeout: float) -> dict[str, Any]:
+            deadline = time.monotonic() + timeout
+            while not self.statuses.empty():
+                self.statuses.get()
+            last: dict[str, Any] = {}
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    status = self.statuses.get(timeout=left)
+                except queue.Empty:
+                    break
+                last = {
+                    "level": int.from_bytes(status.level, "little"),
+                    "name": status.name,
+                    "message": status.message,
+                    "hardware_id": status.hardware_id,
+                    "values": {item.key: item.value for item in status.values},
+                }
+                if message in last["message"] and values.items() <= last["values"].items():
+                    return {"matched": True, "status": last}
+            return {"matched": False, "status": last}
+
+        def set_parameter(self, node: str, name: str, value: Any) -> dict[str, Any]:
+            client = self.create_client(SetParameters, f"{node}/set_parameters")
+            assert client.wait_for_service(10.0), f"{node}: no parameter service"
+            request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+            future = client.call_async(request)
+            deadline = time.monotonic() + 20.0
+            while not future.done() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            result = future.result().results[0]
+            return {"successful": result.successful, "reason": result.reason}
+
+    rclpy.init()
+    node = _ProbeNode()
+    spinner = threading.Thread(target=_spin, args=(node,))
+    spinner.start()
+    for line in sys.stdin:
+        call = json.loads(line)
+        try:
+            answer = {"result": getattr(node, call.pop("operation"))(**call)}
+        except Exception as error:  # told to the test, which fails with it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    rclpy.shutdown()
+    spinner.join()
+
+
+def _spin(node: Any) -> None:
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+
+    with contextlib.suppress(ExternalShutdownException):
+        rclpy.spin(node)
+
+
+if __name__ == "__main__":
+    _serve()
