@@ -1,0 +1,135 @@
+"""Commands of the data part: `palletjack generate` and `palletjack inspect`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class VariantName(str, Enum):
+    """Where to render."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class ImageFormatName(str, Enum):
+    """How images are stored."""
+
+    jpg = "jpg"
+    png = "png"
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder of the data set; an interrupted one is continued.")],
+    recipe: Annotated[str, typer.Option(help="Shipped recipe by name, or a YAML file.")] = "warehouse_v1",
+    frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data set.")] = 0,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first frame.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render side by side.")] = 1,
+    spp: Annotated[int, typer.Option(min=1, help="Paths traced per pixel.")] = 6,
+    max_depth: Annotated[int, typer.Option(min=1, help="Longest light path, in segments.")] = 6,
+    denoise: Annotated[bool, typer.Option(help="Filter the noise of path tracing.")] = True,
+    variant: Annotated[
+        VariantName, typer.Option(help="auto takes the GPU where one answers.")
+    ] = VariantName.auto,
+    image_format: Annotated[
+        ImageFormatName, typer.Option(help="Format of the images.")
+    ] = ImageFormatName.jpg,
+    plans: Annotated[bool, typer.Option(help="Write each frame's plan to plans/ as well.")] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=0.0, help="Begin no frame after SECONDS; 0 = no limit.")
+    ] = 0.0,
+) -> None:
+    """Render a labelled data set: images/, labels/ (KITTI) and dataset.json.
+
+    Equal seeds give equal frames, whatever the number of workers. A run that was stopped goes on where
+    it was when the same command is given again.
+
+    Example: `palletjack generate --recipe warehouse_v1 --frames 8 --seed 0 --out out/frames --workers 2`
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from palletjack_sdg.dataset import DatasetError
+    from palletjack_sdg.generate import FrameReport, GenerateJob
+    from palletjack_sdg.generate import generate as run
+    from palletjack_sdg.recipe import RecipeError
+    from palletjack_sdg.render import RenderError, RenderSettings
+
+    settings = RenderSettings(spp=spp, max_depth=max_depth, denoise=denoise, variant=variant.value)
+    job = GenerateJob(
+        recipe=recipe,
+        out=out,
+        frames=frames,
+        seed=seed,
+        start=start,
+        workers=workers,
+        render=settings,
+        image_format=image_format.value,
+        plans=plans,
+        time_limit_s=time_limit or None,
+    )
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        done = sum(job.dataset.is_complete(index) for index in range(start, start + frames))
+        task = progress.add_task("frames", total=frames, completed=done)
+
+        def show(report: FrameReport) -> None:
+            progress.advance(task)
+            if report.error is not None:
+                progress.console.print(f"frame {report.index}: {report.error}", style="red", markup=False)
+
+        try:
+            summary = run(job, show)
+        except (RecipeError, DatasetError, RenderError, OSError) as error:
+            progress.stop()
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from None
+    typer.echo(
+        f"{out}: {len(summary.written)} frames written, {summary.skipped} there before, "
+        f"{len(summary.failed)} failed, {summary.remaining} left, {summary.seconds:.0f} s"
+        + (f"; stopped: {summary.stopped}" if summary.stopped else "")
+    )
+    if summary.failed:
+        typer.echo(f"failed frames: {sorted(summary.failed)}", err=True)
+        raise typer.Exit(1)
+    if summary.stopped == "interrupted":
+        raise typer.Exit(130)
+
+
+def inspect(
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and labels/.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet (PNG); default DIR/contact_sheet.png.")
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="Draw histograms too (needs matplotlib).")] = True,
+    limit: Annotated[int, typer.Option(min=1, help="Frames on the contact sheet.")] = 24,
+) -> None:
+    """Check a KITTI data set, print its statistics and draw a contact sheet with boxes.
+
+    Ends with 1 if anything is wrong: an image without a label or the reverse, a line that is not KITTI, a
+    box outside its image, an image that does not decode, a duplicate frame.
+
+    Example: `palletjack inspect out/frames`
+    """
+    from palletjack_sdg.inspect_dataset import draw_contact_sheet, draw_histograms, inspect_dataset
+
+    report = inspect_dataset(data)
+    for line in report.summary_lines():
+        typer.echo(line)
+    if report.frames:
+        sheet_path = sheet or data / "contact_sheet.png"
+        draw_contact_sheet(report, sheet_path, limit)
+        typer.echo(f"contact sheet: {sheet_path}")
+        if plots:
+            histogram_path = sheet_path.with_name(sheet_path.stem + "_histograms.png")
+            if draw_histograms(report, histogram_path):
+                typer.echo(f"histograms: {histogram_path}")
+    for problem in report.problems:
+        typer.echo(f"problem: {problem}", err=True)
+    if report.problems:
+        raise typer.Exit(1)

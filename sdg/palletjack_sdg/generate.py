@@ -1,0 +1,226 @@
+"""Generation of a data set: frames are planned, rendered, labelled and written, each by itself.
+
+A frame is a function of (recipe, seed, index) and of the renderer's settings; which worker makes it,
+when, and after which other frame has no influence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from palletjack_sdg.compose import build_scene
+from palletjack_sdg.dataset import Dataset, DatasetError, ImageFormat, read_manifest, write_manifest
+from palletjack_sdg.frame_plan import FramePlan
+from palletjack_sdg.labels import LabelRules, label_frame
+from palletjack_sdg.plan import plan_frame
+from palletjack_sdg.recipe import Recipe, load_recipe
+from palletjack_sdg.render import Renderer, RenderSettings, create_renderer
+from palletjack_sdg.seeding import draw_seed, substream
+from palletjack_sdg.sensor import apply_sensor
+
+
+@dataclass(frozen=True)
+class GenerateJob:
+    """What to make. ``recipe``: name of a shipped one or path of a YAML file. Frames ``start`` to
+    ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that."""
+
+    recipe: str
+    out: Path
+    frames: int
+    seed: int = 0
+    start: int = 0
+    workers: int = 1
+    render: RenderSettings = field(default_factory=RenderSettings)
+    labels: LabelRules = field(default_factory=LabelRules)
+    image_format: ImageFormat = "jpg"
+    plans: bool = False
+    time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("frames", 1), ("seed", 0), ("start", 0), ("workers", 1)):
+            value = getattr(self, name)
+            if value < low:
+                raise ValueError(f"{name}: expected at least {low}, found {value}")
+
+    @property
+    def dataset(self) -> Dataset:
+        """Where it goes."""
+        return Dataset(self.out, self.image_format)
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """How a frame went: ``error`` is None if it was written. ``seconds``: time by stage.
+    ``fatal``: further frames would fail in the same way."""
+
+    index: int
+    error: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class GenerateSummary:
+    """Frames written in this run, found complete, failed (by index) and not begun.
+    ``stopped``: why it ended early, or None."""
+
+    written: tuple[int, ...]
+    skipped: int
+    failed: dict[int, str]
+    remaining: int
+    stopped: str | None
+    seconds: float
+
+
+class FrameMaker:
+    """Makes frames of one job in this process.
+
+    Raises:
+        RecipeError: the recipe cannot be read.
+        RenderError: the renderer cannot start.
+    """
+
+    def __init__(self, job: GenerateJob, renderer: Renderer | None = None) -> None:
+        self._job = job
+        self._recipe = load_recipe(job.recipe)
+        self._renderer = renderer or create_renderer(job.render)
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer that every frame shares."""
+        return self._renderer
+
+    def make(self, index: int) -> dict[str, float]:
+        """Make and write frame ``index``; return the seconds that each stage took."""
+        seconds: dict[str, float] = {}
+        plan = timed(seconds, "plan", lambda: plan_frame(self._recipe, self._job.seed, index))
+        self.write(plan, seconds)
+        return seconds
+
+    def write(self, plan: FramePlan, seconds: dict[str, float]) -> None:
+        """Render, label, develop and write the frame of ``plan``, adding to ``seconds``."""
+        seed, index = plan.seed, plan.index
+        scene = timed(seconds, "build", lambda: build_scene(plan))
+        sampler_seed = draw_seed(substream(seed, index, "path sampler"))
+        result = self._renderer.render(scene, sampler_seed)
+        seconds.update(result.seconds)
+        labels = timed(seconds, "labels", lambda: label_frame(scene, result, self._job.labels))
+        noise = substream(seed, index, "sensor noise")
+        image = timed(seconds, "sensor", lambda: apply_sensor(result.linear, plan.sensor, noise))
+        plan_json = plan.model_dump_json() if self._job.plans else None
+        timed(seconds, "write", lambda: self._job.dataset.write_frame(index, image, labels, plan_json))
+
+
+def timed(seconds: dict[str, float], stage: str, work: Callable[[], Any]) -> Any:
+    """Run ``work`` and add its time to ``seconds[stage]``."""
+    start = time.perf_counter()
+    result = work()
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+    return result
+
+
+def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = None) -> GenerateSummary:
+    """Make what is missing of ``job`` and write the manifest; ``on_frame`` hears of every frame.
+
+    Complete frames are kept, so an interrupted run goes on where it stopped. A frame that fails does
+    not stop the others. Ctrl-C, the time limit and a full disk end the run after the frames in hand.
+
+    Raises:
+        RecipeError: the recipe cannot be read.
+        DatasetError: the folder holds a data set made with another recipe, seed or settings.
+        RenderError: no worker could start the renderer.
+    """
+    from palletjack_sdg.workers import run_frames
+
+    start = time.monotonic()
+    recipe = load_recipe(job.recipe)
+    dataset = job.dataset
+    identity = job_identity(job, recipe)
+    check_same_job(dataset, identity)
+    dataset.create_folders(job.plans)
+    write_manifest(dataset, identity)
+    wanted = range(job.start, job.start + job.frames)
+    missing = [index for index in wanted if not dataset.is_complete(index)]
+    written: list[int] = []
+    failed: dict[int, str] = {}
+
+    def note(report: FrameReport) -> None:
+        if report.error is None:
+            written.append(report.index)
+        else:
+            failed[report.index] = report.error
+        if on_frame is not None:
+            on_frame(report)
+
+    try:
+        stopped, description = run_frames(job, missing, note) if missing else (None, None)
+    finally:
+        write_manifest(dataset, identity)
+    if description is not None:
+        write_manifest(dataset, {**identity, "renderer": description, "failed": failed})
+    return GenerateSummary(
+        written=tuple(sorted(written)),
+        skipped=job.frames - len(missing),
+        failed=failed,
+        remaining=len(missing) - len(written) - len(failed),
+        stopped=stopped,
+        seconds=time.monotonic() - start,
+    )
+
+
+def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
+    """What must be equal for two runs to write into the same folder, and the versions at work."""
+    return {
+        "recipe": recipe.name,
+        "recipe_sha256": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+        "seed": job.seed,
+        "image_format": job.image_format,
+        "render": {
+            "spp": job.render.spp,
+            "max_depth": job.render.max_depth,
+            "rr_depth": job.render.rr_depth,
+            "denoise": job.render.denoise,
+        },
+        "labels": job.labels.model_dump(),
+        "versions": _versions(),
+    }
+
+
+def check_same_job(dataset: Dataset, identity: dict[str, Any]) -> None:
+    """Refuse to mix data sets.
+
+    Raises:
+        DatasetError: naming the first key that differs, or saying that the folder is not a data set.
+    """
+    if not dataset.manifest.exists():
+        images = dataset.root / "images"
+        if images.is_dir() and any(images.iterdir()):
+            raise DatasetError(
+                f"{images}: expected no images or a dataset.json beside the folder, found images without one"
+            )
+        return
+    present = read_manifest(dataset.root)
+    for key in ("recipe", "recipe_sha256", "seed", "image_format", "render", "labels"):
+        if present.get(key) != identity[key]:
+            raise DatasetError(
+                f"{dataset.manifest}: {key}: expected {identity[key]!r} to continue this data set, "
+                f"found {present.get(key)!r}; choose another folder"
+            )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"opencv": cv2.__version__}
+    for name in ("palletjack", "mitsuba", "drjit", "mitsuba-oidn", "numpy"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,209 @@
+"""Checks and pictures of a KITTI data set: what is wrong, what is in it, how it looks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from palletjack_sdg.dataset import IMAGE_SUFFIXES, write_whole
+from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels
+
+CELL_PX = 480
+COLUMNS = 4
+BOX_COLOR = (60, 220, 60)
+IGNORED_COLOR = (60, 60, 230)
+# Rounding of the label's two decimals.
+BORDER_TOLERANCE_PX = 0.01
+
+
+@dataclass(frozen=True)
+class FrameCheck:
+    """One readable frame: its files, size in pixels, mean grey level 0..255 and labels."""
+
+    image: Path
+    width: int
+    height: int
+    brightness: float
+    objects: tuple[KittiObject, ...]
+
+    @property
+    def labelled(self) -> tuple[KittiObject, ...]:
+        """Objects that are not regions to ignore."""
+        return tuple(item for item in self.objects if item.class_name != DONT_CARE)
+
+
+@dataclass
+class DatasetReport:
+    """Readable frames in order of their names, and everything that is wrong."""
+
+    root: Path
+    frames: list[FrameCheck] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def summary_lines(self) -> list[str]:
+        """Return the statistics as lines of text."""
+        objects = [item for frame in self.frames for item in frame.labelled]
+        ignored = sum(len(frame.objects) - len(frame.labelled) for frame in self.frames)
+        classes = Counter(item.class_name for item in objects)
+        sizes = Counter(f"{frame.width}x{frame.height}" for frame in self.frames)
+        occlusion = Counter(item.occluded for item in objects)
+        empty = sum(not frame.labelled for frame in self.frames)
+        lines = [
+            f"frames: {len(self.frames)} ({empty} without an object)",
+            f"image sizes: {_listed(sizes)}",
+            f"objects: {_listed(classes)}; ignored regions: {ignored}",
+            f"occlusion levels: {_listed(occlusion)}",
+            f"truncated: {sum(item.truncated > 0.01 for item in objects)}",
+        ]
+        for name, values in (
+            ("box height", [item.height_px for item in objects]),
+            ("box width", [item.width_px for item in objects]),
+            ("distance m", [item.location[2] for item in objects if item.location[2] > -999.0]),
+            ("brightness", [frame.brightness for frame in self.frames]),
+        ):
+            if values:
+                low, quarter, middle, three, high = np.percentile(values, (0, 25, 50, 75, 100))
+                lines.append(f"{name}: {low:.1f} | {quarter:.1f} {middle:.1f} {three:.1f} | {high:.1f}")
+        lines.append(f"problems: {len(self.problems)}")
+        return lines
+
+
+def inspect_dataset(root: Path) -> DatasetReport:
+    """Read every frame under ``root`` (images/ and labels/) and check it; nothing is changed."""
+    report = DatasetReport(root)
+    images, labels = root / "images", root / "labels"
+    for folder in (images, labels):
+        if not folder.is_dir():
+            report.problems.append(f"{folder}: expected a folder, found none")
+    if report.problems:
+        return report
+    image_files = sorted(path for path in images.iterdir() if _is_image(path))
+    label_files = {path.stem: path for path in labels.glob("*.txt") if not path.name.startswith(".")}
+    if not image_files:
+        report.problems.append(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
+    report.problems += [
+        f"{path}: expected an image of the same name, found none"
+        for stem, path in sorted(label_files.items())
+        if stem not in {image.stem for image in image_files}
+    ]
+    digests: dict[str, Path] = {}
+    for image in image_files:
+        label = label_files.get(image.stem)
+        if label is None:
+            report.problems.append(f"{image}: expected labels/{image.stem}.txt, found none")
+            continue
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        twin = digests.setdefault(digest, image)
+        if twin != image:
+            report.problems.append(f"{image}: expected a frame of its own, found a copy of {twin.name}")
+        _check_frame(image, label, report)
+    return report
+
+
+def _check_frame(image: Path, label: Path, report: DatasetReport) -> None:
+    pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
+    if pixels is None:
+        report.problems.append(f"{image}: expected an image, found a file that does not decode")
+        return
+    try:
+        objects = read_labels(label)
+    except KittiFormatError as error:
+        report.problems.append(str(error))
+        return
+    height, width = pixels.shape[:2]
+    for number, item in enumerate(objects, start=1):
+        xmin, ymin, xmax, ymax = item.box
+        outside = max(-xmin, -ymin, xmax - width, ymax - height)
+        if outside > BORDER_TOLERANCE_PX:
+            report.problems.append(
+                f"{label}:{number}: box: expected it within {width}x{height}, found {item.box}"
+            )
+    if len(set(objects)) < len(objects):
+        report.problems.append(f"{label}: expected each object once, found the same line twice")
+    report.frames.append(FrameCheck(image, width, height, float(pixels.mean()), tuple(objects)))
+
+
+def draw_labels(image: NDArray[np.uint8], objects: Sequence[KittiObject]) -> NDArray[np.uint8]:
+    """Return a copy of the BGR ``image`` (H, W, 3) with boxes: green objects, red ignored regions."""
+    drawn = image.copy()
+    for item in objects:
+        xmin, ymin, xmax, ymax = (round(value) for value in item.box)
+        color = IGNORED_COLOR if item.class_name == DONT_CARE else BOX_COLOR
+        cv2.rectangle(drawn, (xmin, ymin), (xmax - 1, ymax - 1), color, 2)
+    return drawn
+
+
+def draw_contact_sheet(report: DatasetReport, path: Path, limit: int = 24) -> None:
+    """Write up to ``limit`` frames, evenly chosen, with their boxes as one PNG."""
+    chosen = report.frames
+    if len(chosen) > limit:
+        chosen = [chosen[round(k * (len(chosen) - 1) / max(limit - 1, 1))] for k in range(limit)]
+    cells = []
+    for frame in chosen:
+        image = cv2.imread(str(frame.image), cv2.IMREAD_COLOR)
+        drawn = draw_labels(np.asarray(image, np.uint8), frame.objects)
+        scale = CELL_PX / frame.width
+        drawn = np.asarray(
+            cv2.resize(drawn, (CELL_PX, round(frame.height * scale)), interpolation=cv2.INTER_AREA)
+        )
+        cv2.putText(drawn, frame.image.name, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1)
+        cells.append(drawn)
+    row_height = max(cell.shape[0] for cell in cells)
+    columns = min(COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    page = np.zeros((rows * row_height, columns * CELL_PX, 3), dtype=np.uint8)
+    for number, cell in enumerate(cells):
+        top, left = number // columns * row_height, number % columns * CELL_PX
+        page[top : top + cell.shape[0], left : left + CELL_PX] = cell
+    _, data = cv2.imencode(".png", page)
+    write_whole(path, data.tobytes())
+
+
+def draw_histograms(report: DatasetReport, path: Path) -> bool:
+    """Write histograms of sizes, places and light as a PNG; return False without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    objects = [(frame, item) for frame in report.frames for item in frame.labelled]
+    figure, axes = pyplot.subplots(2, 3, figsize=(12, 7))
+    heights = [item.height_px for _, item in objects]
+    bins = np.geomspace(max(min(heights, default=1.0), 1.0), max(max(heights, default=2.0), 2.0), 24)
+    axes[0, 0].hist(heights, bins=bins)
+    axes[0, 0].set(xscale="log", title="box height, px")
+    axes[0, 1].hist([item.width_px / item.height_px for _, item in objects], bins=24)
+    axes[0, 1].set(title="width / height")
+    axes[0, 2].hist([len(frame.labelled) for frame in report.frames], bins=np.arange(-0.5, 9.5))
+    axes[0, 2].set(title="objects per frame")
+    x = [(item.box[0] + item.box[2]) / 2 / frame.width for frame, item in objects]
+    y = [(item.box[1] + item.box[3]) / 2 / frame.height for frame, item in objects]
+    axes[1, 0].scatter(x, y, s=4)
+    axes[1, 0].set(xlim=(0, 1), ylim=(1, 0), title="box centres")
+    axes[1, 1].hist([item.location[2] for _, item in objects if item.location[2] > -999.0], bins=24)
+    axes[1, 1].set(title="distance, m")
+    axes[1, 2].hist([frame.brightness for frame in report.frames], bins=24, range=(0, 255))
+    axes[1, 2].set(title="mean grey level")
+    figure.tight_layout()
+    temporary = path.with_name(f".{path.name}.tmp.png")
+    figure.savefig(temporary, dpi=90)
+    temporary.replace(path)
+    pyplot.close(figure)
+    return True
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _listed(counts: Counter[str] | Counter[int]) -> str:
+    return ", ".join(f"{key} {count}" for key, count in sorted(counts.items())) or "none"

@@ -1,0 +1,277 @@
+"""Generation: equal bytes however it is run, nothing lost when it is stopped, and checks of the result."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from palletjack_sdg import dataset as dataset_module
+from palletjack_sdg import generate as generate_module
+from palletjack_sdg.dataset import DatasetError, read_manifest
+from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, generate
+from palletjack_sdg.inspect_dataset import inspect_dataset
+from palletjack_sdg.kitti import KittiObject, write_labels
+from palletjack_sdg.recipe import load_recipe
+from palletjack_sdg.render import RenderError, RenderResult, RenderSettings, create_renderer, denoise
+from palletjack_sdg.scene import Scene
+
+
+class FlatRenderer:
+    """Stands in for the path tracer where only what surrounds it is tested: a grey frame without objects."""
+
+    description: dict[str, object] = {"engine": "flat"}  # noqa: RUF012
+
+    def render(self, scene: Scene, seed: int = 0) -> RenderResult:
+        size = (scene.camera.height, scene.camera.width)
+        linear = np.random.default_rng(seed).uniform(0.1, 0.3, (*size, 3)).astype(np.float32)
+        return RenderResult(linear, np.zeros(size, np.int32), np.full(size, 5.0, np.float32))
+
+
+@pytest.fixture(scope="module")
+def small_recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The default recipe with small images."""
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["image"]["sizes"] = [{"width": 192, "height": 112, "weight": 1.0}]
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return str(path)
+
+
+@pytest.fixture
+def job(small_recipe: str, tmp_path: Path) -> GenerateJob:
+    settings = RenderSettings(spp=1, max_depth=3, denoise=denoise.is_available(), variant="cpu")
+    return GenerateJob(small_recipe, tmp_path / "data", frames=3, seed=11, render=settings)
+
+
+@pytest.fixture
+def flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate_module, "create_renderer", lambda settings: FlatRenderer())
+
+
+@pytest.fixture
+def real(job: GenerateJob) -> None:
+    try:
+        create_renderer(job.render)
+    except RenderError as error:
+        pytest.skip(str(error))
+
+
+def digests(job: GenerateJob) -> dict[str, str]:
+    files = [path for path in job.out.rglob("*") if path.is_file() and path != job.dataset.manifest]
+    return {str(path.relative_to(job.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.render
+@pytest.mark.long
+def test_one_and_two_workers_give_equal_bytes(job: GenerateJob, real: None) -> None:
+    alone = generate(job)
+    assert (alone.written, alone.failed, alone.stopped) == ((0, 1, 2), {}, None)
+    together = replace(job, out=job.out.with_name("together"), workers=2)
+    assert generate(together).written == (0, 1, 2)
+    assert digests(job) == digests(together)
+    assert len(digests(job)) == 6
+    counts = read_manifest(job.out)["counts"]
+    assert counts["frames"] == 3
+    image = cv2.imread(str(job.dataset.image(0)))
+    assert image is not None
+    assert image.shape == (112, 192, 3)
+    assert image.std() > 5.0
+    assert inspect_dataset(job.out).problems == []
+
+
+@pytest.mark.render
+@pytest.mark.long
+def test_a_killed_worker_loses_its_frame_only(job: GenerateJob, real: None) -> None:
+    reports: list[FrameReport] = []
+    killed: list[int] = []
+
+    def kill_one(report: FrameReport) -> None:
+        reports.append(report)
+        if not killed:
+            child = multiprocessing.active_children()[0]
+            assert child.pid is not None
+            killed.append(child.pid)
+            os.kill(child.pid, signal.SIGKILL)
+
+    wanted = replace(job, frames=6, workers=2)
+    first = generate(wanted, kill_one)
+    assert len(killed) == 1
+    assert sorted(report.index for report in reports) == list(range(6))
+    assert len(first.failed) <= 1
+    assert all("exit code -9" in message for message in first.failed.values())
+    # The same command again makes what is missing.
+    second = generate(wanted)
+    assert second.written == tuple(sorted(first.failed))
+    assert second.skipped == 6 - len(first.failed)
+    assert all(wanted.dataset.is_complete(index) for index in range(6))
+
+
+def test_resuming_gives_the_same_bytes_and_keeps_what_is_there(job: GenerateJob, flat: None) -> None:
+    generate(job)
+    before = digests(job)
+    job.dataset.image(1).unlink()
+    (job.out / "images" / ".000001.jpg.77.tmp").write_bytes(b"half")
+    kept = job.dataset.image(0).stat().st_mtime_ns
+    summary = generate(job)
+    assert (summary.written, summary.skipped) == ((1,), 2)
+    assert digests(job) == before
+    assert job.dataset.image(0).stat().st_mtime_ns == kept
+
+
+def test_frames_do_not_depend_on_where_a_run_starts(job: GenerateJob, flat: None) -> None:
+    generate(job)
+    later = replace(job, out=job.out.with_name("later"), start=2, frames=1)
+    generate(later)
+    assert digests(later).items() <= digests(job).items()
+
+
+def test_one_failing_frame_is_reported_and_the_others_are_made(
+    job: GenerateJob, flat: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = FrameMaker.make
+
+    def fail_once(self: FrameMaker, index: int) -> dict[str, float]:
+        if index == 1:
+            raise ValueError("instance 7 (carton): uvs are missing")
+        return make(self, index)
+
+    monkeypatch.setattr(FrameMaker, "make", fail_once)
+    summary = generate(job)
+    assert summary.written == (0, 2)
+    assert summary.failed.keys() == {1}
+    assert summary.failed[1].startswith("ValueError: instance 7 (carton): uvs are missing")
+    assert read_manifest(job.out)["failed"].keys() == {"1"}
+    assert not job.dataset.image(1).exists()
+
+
+def test_a_full_disk_stops_the_run_and_leaves_it_resumable(
+    job: GenerateJob, flat: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = dataset_module.write_whole
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "000001.jpg":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset_module, "write_whole", full)
+        summary = generate(job)
+    assert summary.written == (0,)
+    assert summary.stopped is not None
+    assert "No space left" in summary.stopped
+    assert summary.remaining == 1
+    assert generate(job).written == (1, 2)
+
+
+def test_the_time_limit_begins_no_further_frame(job: GenerateJob, flat: None) -> None:
+    start = time.monotonic()
+    summary = generate(replace(job, frames=500, time_limit_s=0.5))
+    assert summary.stopped == "time limit"
+    assert summary.remaining == 500 - len(summary.written) > 0
+    assert time.monotonic() - start < 30.0
+
+
+def test_ctrl_c_keeps_what_is_done(job: GenerateJob, flat: None) -> None:
+    def interrupt(report: FrameReport) -> None:
+        raise KeyboardInterrupt
+
+    summary = generate(job, interrupt)
+    assert (summary.written, summary.remaining, summary.stopped) == ((0,), 2, "interrupted")
+    assert generate(job).written == (1, 2)
+
+
+def test_data_sets_are_not_mixed(job: GenerateJob, flat: None) -> None:
+    generate(replace(job, frames=1))
+    with pytest.raises(DatasetError, match=r"dataset.json: seed: expected 12 .* found 11"):
+        generate(replace(job, seed=12))
+    with pytest.raises(DatasetError, match=r"render: expected .*'spp': 2"):
+        generate(replace(job, render=replace(job.render, spp=2)))
+    job.dataset.manifest.unlink()
+    with pytest.raises(DatasetError, match="found images without one"):
+        generate(job)
+
+
+def test_plans_rebuild_the_same_frame(job: GenerateJob, flat: None) -> None:
+    from palletjack_sdg.frame_plan import FramePlan
+
+    generate(replace(job, frames=1, plans=True))
+    image = job.dataset.image(0).read_bytes()
+    plan = FramePlan.model_validate_json(job.dataset.plan(0).read_text())
+    elsewhere = replace(job, out=job.out.with_name("elsewhere"))
+    elsewhere.dataset.create_folders(plans=False)
+    FrameMaker(elsewhere).write(plan, {})
+    assert elsewhere.dataset.image(0).read_bytes() == image
+
+
+def test_the_command_reports_errors_in_one_line(small_recipe: str, tmp_path: Path) -> None:
+    import typer
+
+    from palletjack_sdg import commands
+
+    app = typer.Typer()
+    app.command()(commands.generate)
+    app.command()(commands.inspect)
+    result = CliRunner().invoke(app, ["generate", "--recipe", "warehouse_v9", "--out", str(tmp_path / "x")])
+    assert result.exit_code == 2
+    assert "warehouse_v9" in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "x" / "images").exists()
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "images: expected a folder" in result.output
+
+
+def test_inspect_finds_what_is_wrong_and_draws_the_rest(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    rng = np.random.default_rng(0)
+    truck = KittiObject("palletjack", (10.0, 5.0, 40.0, 45.0), 0.0, 0)
+    for index in range(5):
+        cv2.imwrite(
+            str(tmp_path / f"images/{index:06d}.png"), rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        )
+        write_labels(tmp_path / f"labels/{index:06d}.txt", [truck])
+    assert inspect_dataset(tmp_path).problems == []
+
+    (tmp_path / "images/000001.png").write_bytes(b"\x89PNG torn")
+    (tmp_path / "labels/000002.txt").unlink()
+    write_labels(tmp_path / "labels/000003.txt", [replace(truck, box=(10.0, 5.0, 70.0, 45.0))])
+    (tmp_path / "labels/000004.txt").write_text("palletjack 0 0\n")
+    (tmp_path / "images/000005.png").write_bytes((tmp_path / "images/000000.png").read_bytes())
+    write_labels(tmp_path / "labels/000005.txt", [truck, truck])
+    write_labels(tmp_path / "labels/000009.txt", [])
+    report = inspect_dataset(tmp_path)
+    wanted = (
+        "000009.txt: expected an image",
+        "000001.png: expected an image, found a file that does not decode",
+        "000002.png: expected labels/000002.txt",
+        "000003.txt:1: box: expected it within 64x48",
+        "000004.txt:1: columns: expected 15, found 3",
+        "000005.png: expected a frame of its own, found a copy of 000000.png",
+        "000005.txt: expected each object once",
+    )
+    for text in wanted:
+        assert sum(text in problem for problem in report.problems) == 1, text
+    assert len(report.problems) == len(wanted)
+
+    from palletjack_sdg.inspect_dataset import draw_contact_sheet
+
+    draw_contact_sheet(report, tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    # The box of the first frame is drawn in green, scaled with its cell.
+    scale = 480 / 64
+    assert tuple(sheet[round(25 * scale), round(10.5 * scale)]) == (60, 220, 60)
