@@ -1,0 +1,85 @@
+"""The plan of one frame: every number from which its scene is built, as JSON.
+
+A plan depends on nothing but (recipe, seed, index); a scene depends on nothing but its plan.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from palletjack_sdg.camera_plan import CameraPlan
+from palletjack_sdg.recipe import TruckState, ZoneName
+from palletjack_sdg.sensor import SensorParams
+
+PLAN_FORMAT = "palletjack-plan/1"
+Point = tuple[float, float, float]
+Role = Literal["truck", "load", "goods", "structure", "vehicle", "trolley", "person", "fixture", "clutter"]
+
+
+class PlanPart(BaseModel):
+    """A part of a plan: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ObjectPlan(PlanPart):
+    """One placed object. ``position`` in metres, yaw about z, then pitch and roll in the object's own frame.
+
+    ``group`` is shared by what moves together: a truck, the pallet on its forks and the person pulling it;
+    within a group things touch on purpose. ``label`` is the class that the label file carries, or None.
+    """
+
+    id: int
+    family: str
+    params: dict[str, Any]
+    position: Point
+    yaw_deg: float
+    pitch_deg: float = 0.0
+    roll_deg: float = 0.0
+    role: Role
+    group: int
+    label: str | None = None
+    state: TruckState | None = None
+
+
+class SurfacePlan(PlanPart):
+    """One flat piece of the room. ``kind`` says in which registry ``texture`` is found.
+
+    Corners run counter-clockwise seen from inside the room; ``brightness`` multiplies the texture.
+    """
+
+    name: str
+    kind: Literal["floor", "wall", "ceiling"]
+    texture: str
+    seed: int
+    corners: tuple[Point, Point, Point, Point]
+    brightness: float = 1.0
+
+
+class LightPlan(PlanPart):
+    """One rectangular light, as in scene.RectLight."""
+
+    kind: Literal["fixture", "daylight", "lamp"]
+    center: Point
+    u: Point
+    v: Point
+    radiance: Point
+
+
+class FramePlan(PlanPart):
+    """Everything of one frame. ``metadata`` holds counts of refused placements and what was aimed at."""
+
+    format: Literal["palletjack-plan/1"] = "palletjack-plan/1"
+    recipe: str
+    seed: int
+    index: int
+    zone: ZoneName
+    camera: CameraPlan
+    sensor: SensorParams
+    objects: tuple[ObjectPlan, ...]
+    surfaces: tuple[SurfacePlan, ...]
+    lights: tuple[LightPlan, ...]
+    ambient: Point
+    metadata: dict[str, Any]

@@ -1,0 +1,1 @@
+"""How a frame's room is laid out and filled: zones, trucks, goods, light."""

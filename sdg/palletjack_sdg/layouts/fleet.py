@@ -1,0 +1,138 @@
+"""Pallet trucks as pieces of a layout: their parameters, the boxes they fill, and what is on their forks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from palletjack_sdg.layouts.stage import Piece, Stage, standing
+from palletjack_sdg.objects import catalog
+from palletjack_sdg.objects.family import ObjectParams
+from palletjack_sdg.placement import box_from_bounds
+from palletjack_sdg.recipe import TruckState
+from palletjack_sdg.seeding import draw_uniform, draw_weighted
+
+LABEL = "palletjack"
+PALLET_CLEARANCE_M = 0.1
+"""Height of the opening under a EUR pallet's cross boards (EN 13698-1)."""
+
+
+@dataclass
+class Fleet:
+    """The trucks and loads of one series of attempts: drawn once, so that they are also built only once."""
+
+    stage: Stage
+    rng: np.random.Generator
+    _trucks: list[tuple[str, ObjectParams]] = field(default_factory=list)
+    _posed: dict[tuple[str, int], ObjectParams] = field(default_factory=dict)
+    _load: tuple[str, ObjectParams] | None = None
+
+    def truck(
+        self, pose_name: str = "", number: int = 0, pose: Mapping[str, float] | None = None
+    ) -> tuple[str, ObjectParams]:
+        """Return the ``number``-th truck's family and parameters.
+
+        ``pose`` replaces some of them; it holds from the first mention of ``pose_name`` on.
+        """
+        while len(self._trucks) <= number:
+            self._trucks.append(_draw_truck(self.stage, self.rng))
+        family, params = self._trucks[number]
+        key = (pose_name, number)
+        if key not in self._posed:
+            self._posed[key] = catalog.changed(params, **pose) if pose else params
+        return family, self._posed[key]
+
+    def load(self) -> tuple[str, ObjectParams]:
+        """Return what the forks carry."""
+        if self._load is None:
+            family = draw_weighted(self.rng, self.stage.recipe.trucks.loads)
+            self._load = family, self.stage.draw_params(family, self.rng, variants=3)
+        return self._load
+
+
+def _draw_truck(stage: Stage, rng: np.random.Generator) -> tuple[str, ObjectParams]:
+    """Draw a truck; a parked one's tiller stands upright as often as the recipe says."""
+    section = stage.recipe.trucks
+    family = draw_weighted(rng, section.families)
+    params = catalog.sample(family, rng)
+    if rng.random() < section.upright:
+        lean = draw_uniform(rng, (0.0, 11.0))
+    else:
+        lean = draw_uniform(rng, (14.0, 72.0))
+    return family, catalog.changed(params, tiller_lean_deg=round(lean, 2))
+
+
+def truck_piece(
+    family: str,
+    params: ObjectParams,
+    x: float,
+    y: float,
+    yaw: float,
+    state: TruckState,
+    *,
+    forks: bool = True,
+) -> Piece:
+    """Return a truck with its boxes: forks (unless they are in a pallet), chassis, and tiller."""
+    prop = catalog.build(family, params)
+    points = np.concatenate([part.vertices for part in prop.parts])
+    head = points[:, 0] < 0.03
+    low = points[:, 2] < 0.55
+    parts = [head & low, head & ~low] + ([~head] if forks else [])
+    boxes = tuple(
+        box_from_bounds(points[mask].min(axis=0).tolist(), points[mask].max(axis=0).tolist()).moved(x, y, yaw)
+        for mask in parts
+        if mask.any()
+    )
+    return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, LABEL, state)
+
+
+def loaded_truck(
+    fleet: Fleet,
+    state: TruckState,
+    x: float,
+    y: float,
+    yaw: float,
+    rng: np.random.Generator,
+    *,
+    raised: bool,
+    pose: Mapping[str, float] | None = None,
+) -> list[Piece]:
+    """Return a truck with its forks in a pallet: the pallet stands on the floor or hangs on the forks."""
+    lift = draw_uniform(rng, (0.03, 0.1)) if raised else 0.0
+    family, params = fleet.truck(
+        "pulled loaded" if state == "pulled" else "loaded", pose={"lift": round(lift, 4), **(pose or {})}
+    )
+    load_family, load = fleet.load()
+    width = float(getattr(params, "fork_outer_width", 0.54))
+    if width > 0.58 and float(getattr(load, "width", 1.0)) < 0.95:
+        load = catalog.changed(load, width=1.0)
+    low, high = catalog.build(load_family, load).bounds()
+    fork_top = float(catalog.build(family, params).anchors["fork_tip"][2])
+    level = max(0.0, fork_top - PALLET_CLEARANCE_M)
+    gap = draw_uniform(rng, (0.02, 0.16))
+    center = gap - float(low[0])
+    load_x, load_y = x + math.cos(yaw) * center, y + math.sin(yaw) * center
+    return [
+        truck_piece(family, params, x, y, yaw, state, forks=float(high[0]) + center < 0.9),
+        standing(load_family, load, "load", load_x, load_y, yaw, z=round(level, 4)),
+    ]
+
+
+def carton_on_forks(truck: Piece, rng: np.random.Generator) -> Piece:
+    """Return a carton that lies across both forks of ``truck``, near the back plate or further out."""
+    tip_x, _, fork_top = truck.prop().anchors["fork_tip"]
+    width = float(getattr(truck.params, "fork_outer_width", 0.54)) * draw_uniform(rng, (0.95, 1.2))
+    size = (draw_uniform(rng, (0.3, 0.6)), width, draw_uniform(rng, (0.2, 0.55)))
+    params = catalog.changed(
+        catalog.sample("cartons", rng), count=1, size=[round(min(edge, 0.8), 3) for edge in size]
+    )
+    low, high = catalog.build("cartons", params).bounds()
+    reach = float(high[0] - low[0])
+    start = draw_uniform(rng, (0.03, max(0.04, tip_x - reach - 0.1)))
+    ahead = start - float(low[0])
+    x = truck.x + math.cos(truck.yaw) * ahead
+    y = truck.y + math.sin(truck.yaw) * ahead
+    return standing("cartons", params, "load", x, y, truck.yaw, z=round(fork_top, 4))

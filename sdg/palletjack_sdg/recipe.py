@@ -1,0 +1,316 @@
+"""The recipe: every range and weight of a data set, read from YAML and checked on load.
+
+Weights need not sum to one. Ranges are written ``[low, high]``. What a recipe does not name keeps the
+default written here, which is that of ``warehouse_v1``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from palletjack_sdg.objects import catalog
+from palletjack_sdg.sensor import SensorRanges
+
+RECIPE_FORMAT = "palletjack-recipe/1"
+
+TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pulled"]
+ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall"]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the file, the key, and what was expected."""
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"a range goes from low to high, found [{bounds[0]:g}, {bounds[1]:g}]")
+    return bounds
+
+
+def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] <= 0:
+        raise ValueError(f"a range drawn on a logarithmic scale starts above 0, found {bounds[0]:g}")
+    return bounds
+
+
+def _some_weight(weights: dict[Any, float]) -> dict[Any, float]:
+    if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+        raise ValueError("weights are at least 0 and one of them is positive")
+    return weights
+
+
+def _known_families(weights: dict[str, float]) -> dict[str, float]:
+    for name in weights:
+        if name not in catalog.FAMILIES:
+            raise ValueError(f"no object family {name!r}{_nearest(name, catalog.FAMILIES)}")
+    return weights
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+LogRange = Annotated[tuple[float, float], AfterValidator(_ordered), AfterValidator(_positive)]
+IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+FamilyWeights = Annotated[dict[str, float], AfterValidator(_some_weight), AfterValidator(_known_families)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageSize(Section):
+    """One image size in pixels and how often it is drawn."""
+
+    width: int = Field(ge=64, le=4096)
+    height: int = Field(ge=64, le=4096)
+    weight: float = Field(default=1.0, gt=0.0)
+
+
+class TruckSection(Section):
+    """Pallet trucks: how many, how they stand, how large they appear.
+
+    ``count`` weighs the number in a frame that has any. ``box_height_px`` is the aim for an upright truck's
+    box, at 544 rows. ``upright`` is the share of parked trucks whose tiller stands upright; ``operator_side``
+    the share of free-standing ones that turn the operator side to the camera; ``occluded`` the share of
+    frames in which something is put before a truck on purpose; ``carton_on_forks`` that of free-standing
+    trucks which carry a carton without a pallet.
+    """
+
+    empty_frames: Fraction = 0.12
+    count: Annotated[dict[int, float], AfterValidator(_some_weight)] = {
+        1: 0.4,
+        2: 0.3,
+        3: 0.18,
+        4: 0.08,
+        5: 0.04,
+    }
+    states: Annotated[dict[TruckState, float], AfterValidator(_some_weight)] = {
+        "inserted": 0.36,
+        "free_standing": 0.22,
+        "under_rack": 0.1,
+        "beside": 0.16,
+        "row": 0.07,
+        "pulled": 0.09,
+    }
+    families: FamilyWeights = {"palletjack": 1.0}
+    loads: FamilyWeights = {"loaded_pallet": 0.55, "collar_pallet": 0.3, "pallet": 0.08, "pallet_stack": 0.07}
+    box_height_px: LogRange = (34.0, 450.0)
+    upright: Fraction = 0.7
+    operator_side: Fraction = 0.55
+    occluded: Fraction = 0.3
+    carton_on_forks: Fraction = 0.06
+
+    @field_validator("count")
+    @classmethod
+    def _count_range(cls, weights: dict[int, float]) -> dict[int, float]:
+        if min(weights) < 1 or max(weights) > 8:
+            raise ValueError(f"numbers of trucks lie in 1..8, found {sorted(weights)}")
+        return weights
+
+
+class DistractorSection(Section):
+    """Everything that is not a pallet truck and not the building.
+
+    ``instances`` bounds the number of placed objects in a frame, trucks and their loads included, the
+    building not. Goods fill the rows; vehicles, people and small things stand in what is left. Counts lean to
+    the low end. ``near_person`` is the share of frames in which somebody's legs are close to the camera.
+    ``row_fill`` is how densely a row is filled.
+    """
+
+    instances: IntRange = (15, 45)
+    goods: FamilyWeights
+    vehicles: FamilyWeights
+    vehicle_count: IntRange = (0, 3)
+    trolleys: FamilyWeights
+    trolley_count: IntRange = (0, 3)
+    people: FamilyWeights
+    people_count: IntRange = (0, 2)
+    near_person: Fraction = 0.08
+    clutter: FamilyWeights
+    clutter_count: IntRange = (1, 8)
+    fixtures: FamilyWeights
+    fixture_count: IntRange = (1, 6)
+    row_fill: Range = (0.45, 0.95)
+
+
+class PlaceSection(Section):
+    """The room: weights of zones, sizes in metres, textures by name (an empty mapping means all alike)."""
+
+    zones: Annotated[dict[ZoneName, float], AfterValidator(_some_weight)] = {
+        "rack_aisle": 0.22,
+        "rack_front": 0.24,
+        "open_floor": 0.22,
+        "staging": 0.18,
+        "pillar_hall": 0.14,
+    }
+    aisle_width_m: Range = (2.6, 5.5)
+    room_size_m: Range = (9.0, 28.0)
+    ceiling_m: Range = (3.4, 9.0)
+    low_ceiling_m: Range = (2.9, 4.4)
+    floors: dict[str, float] = {}
+    walls: dict[str, float] = {}
+    ceilings: dict[str, float] = {}
+
+
+class LightSection(Section):
+    """Light: fluorescent rows, windows and gates, ambient. Radiance in W/m2/sr, temperature in kelvin.
+
+    ``lit`` is the range of the share of fixtures that burn. ``daylight`` is the chance of a bright window
+    band or open gate. ``dark_hall`` is the chance that only a few fixtures burn.
+    """
+
+    fixture_radiance: LogRange = (6.0, 60.0)
+    temperature_k: Range = (3000.0, 6500.0)
+    lit: Range = (0.45, 1.0)
+    dark_hall: Fraction = 0.22
+    dark_lit: Range = (0.05, 0.3)
+    daylight: Fraction = 0.4
+    daylight_radiance: LogRange = (8.0, 120.0)
+    ambient: LogRange = (0.004, 0.12)
+    robot_lamp: Fraction = 0.06
+
+
+class CameraSection(Section):
+    """The robot's camera: metres, degrees, and Brown-Conrady k1 with k2 as a share of k1 squared.
+
+    ``usual_height_m`` holds for the share ``usual`` of frames, ``height_m`` for the rest.
+    """
+
+    height_m: Range = (0.25, 1.8)
+    usual_height_m: Range = (0.3, 1.2)
+    usual: Fraction = 0.82
+    pitch_deg: Range = (-12.0, 8.0)
+    roll_deg: Range = (-3.0, 3.0)
+    hfov_deg: Range = (55.0, 110.0)
+    k1: Range = (-0.35, 0.02)
+    k2_ratio: Range = (0.2, 0.6)
+    p1p2: Range = (-0.0008, 0.0008)
+
+
+class ImageSection(Section):
+    """Sizes of the images."""
+
+    sizes: Annotated[tuple[ImageSize, ...], Field(min_length=1)] = (
+        ImageSize(width=960, height=544, weight=0.7),
+        ImageSize(width=870, height=544, weight=0.15),
+        ImageSize(width=726, height=544, weight=0.15),
+    )
+
+
+class Recipe(Section):
+    """A complete recipe. ``name`` is that of the data set, not of the file."""
+
+    format: Literal["palletjack-recipe/1"] = "palletjack-recipe/1"
+    name: str
+    description: str = ""
+    image: ImageSection = ImageSection()
+    trucks: TruckSection = TruckSection()
+    distractors: DistractorSection
+    place: PlaceSection = PlaceSection()
+    light: LightSection = LightSection()
+    camera: CameraSection = CameraSection()
+    sensor: SensorRanges = SensorRanges()
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("palletjack_sdg") / "recipes"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read a shipped recipe by name, or a YAML file by path.
+
+    Raises RecipeError for a missing file, broken YAML, and any key or value that does not fit.
+    """
+    text, source = _read(name_or_path)
+    try:
+        tree = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{source}: not readable as YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{source}: expected a mapping of recipe sections, found {type(tree).__name__}")
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"{source}: {_explain(item)}" for item in error.errors()]
+        raise RecipeError("\n".join(lines)) from error
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str]:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path.read_text(encoding="utf-8"), str(path)
+    name = str(name_or_path)
+    names = shipped_recipes()
+    if name in names:
+        source = resources.files("palletjack_sdg") / "recipes" / f"{name}.yaml"
+        return source.read_text(encoding="utf-8"), f"recipe {name}"
+    raise RecipeError(f"no recipe file and no shipped recipe {name!r}{_nearest(name, names)}")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not the last one's silent victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(item: ErrorDetails) -> str:
+    """Turn one pydantic error into "path: what was expected, what was found"."""
+    location = [str(step) for step in item["loc"] if step != "[key]"]
+    path = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        valid = _keys_at(Recipe, [str(step) for step in item["loc"][:-1]])
+        return f"{path}: unknown key{_nearest(location[-1], valid)}"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return f"{path}: this key is required"
+    return f"{path}: {message} (found {item['input']!r})"
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the valid keys of the section that ``path`` leads to from ``model``."""
+    for step in path:
+        field = model.model_fields.get(step)
+        if field is not None:
+            found = _section_type(field.annotation)
+            if found is not None:
+                model = found
+    return list(model.model_fields)
+
+
+def _section_type(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            found = _section_type(inner)
+            if found is not None:
+                return found
+    return None
+
+
+def _nearest(name: str, valid: Collection[str]) -> str:
+    """Return "; did you mean ...?" or the list of valid names, to end an error message."""
+    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; expected one of {', '.join(sorted(valid))}"

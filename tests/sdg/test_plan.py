@@ -1,0 +1,306 @@
+"""Frame plans: pure, complete, and physically possible; checked on the meshes, not on the plan's boxes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from palletjack_sdg.camera_plan import CameraPlan, bearing_of_column, project
+from palletjack_sdg.compose import build_scene
+from palletjack_sdg.frame_plan import FramePlan
+from palletjack_sdg.objects import catalog
+from palletjack_sdg.placement import FloorArea, FloorBox, Occupancy, overlap_m
+from palletjack_sdg.plan import plan_frame
+from palletjack_sdg.recipe import Recipe, load_recipe
+from palletjack_sdg.scene import Camera, Instance, Scene
+from palletjack_sdg.seeding import substream
+
+FRAMES = 18
+VOXEL_M = 0.04
+Points = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("warehouse_v1")
+
+
+@pytest.fixture(scope="module")
+def plans(recipe: Recipe) -> list[FramePlan]:
+    return [plan_frame(recipe, 7, index) for index in range(FRAMES)]
+
+
+@pytest.fixture(scope="module")
+def scenes(plans: list[FramePlan]) -> list[Scene]:
+    return [build_scene(plan) for plan in plans]
+
+
+def _world_vertices(instance: Instance) -> Points:
+    points = np.concatenate([part.vertices for part in instance.prop.parts]).astype(np.float64)
+    return points @ instance.pose[:3, :3].T + instance.pose[:3, 3]
+
+
+def _surface_voxels(instance: Instance) -> set[tuple[int, int, int]]:
+    """Voxels of 4 cm that the object's triangles pass through, by points sampled on them."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for part in instance.prop.parts:
+        a, b, c = (part.vertices[part.faces[:, k]].astype(np.float64) for k in range(3))
+        area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+        share = area / max(float(area.sum()), 1e-12)
+        chosen = rng.choice(len(area), size=int(min(20_000, 200 + area.sum() / VOXEL_M**2 * 4)), p=share)
+        r1, r2 = np.sqrt(rng.random(len(chosen))), rng.random(len(chosen))
+        weights = np.stack([1 - r1, r1 * (1 - r2), r1 * r2], axis=1)
+        corners = np.stack([a[chosen], b[chosen], c[chosen]], axis=1)
+        samples.append(np.einsum("nk,nkd->nd", weights, corners))
+    points = np.concatenate(samples) @ instance.pose[:3, :3].T + instance.pose[:3, 3]
+    return set(map(tuple, np.floor(points / VOXEL_M).astype(int).tolist()))
+
+
+def test_plan_is_pure_whatever_was_planned_before(recipe: Recipe, plans: list[FramePlan]) -> None:
+    catalog._build.cache_clear()
+    assert plan_frame(recipe, 7, 5) == plans[5]
+    assert plan_frame(recipe, 7, 5) != plan_frame(recipe, 8, 5)
+
+
+def test_plan_survives_json_and_gives_the_same_scene(plans: list[FramePlan]) -> None:
+    plan = plans[3]
+    again = FramePlan.model_validate_json(plan.model_dump_json())
+    assert again == plan
+    first = build_scene(plan)
+    catalog._build.cache_clear()
+    second = build_scene(again)
+    for a, b in zip(first.instances, second.instances, strict=True):
+        assert np.array_equal(a.pose, b.pose)
+        for part, other in zip(a.prop.parts, b.prop.parts, strict=True):
+            assert np.array_equal(part.vertices, other.vertices)
+
+
+def test_a_section_of_the_recipe_moves_no_other_draw(recipe: Recipe, plans: list[FramePlan]) -> None:
+    tree = recipe.model_dump(mode="json")
+    tree["distractors"]["clutter_count"] = [0, 0]
+    tree["light"]["ambient"] = [0.5, 0.6]
+    changed = plan_frame(Recipe.model_validate(tree), 7, 2)
+    assert changed.camera == plans[2].camera
+    assert changed.sensor == plans[2].sensor
+    assert changed.surfaces == plans[2].surfaces
+    assert changed.metadata["trucks"] == plans[2].metadata["trucks"]
+    assert changed.ambient != plans[2].ambient
+
+
+def test_streams_differ_by_seed_frame_and_name() -> None:
+    keys = [(0, 0, "a"), (0, 1, "a"), (1, 0, "a"), (0, 0, "b")]
+    draws = {substream(*key).random() for key in keys}
+    assert len(draws) == len(keys)
+    # Held fixed: a change here would change every data set that was ever published.
+    assert substream(1, 2, "trucks").integers(1_000_000) == 113591
+    with pytest.raises(ValueError, match="at least 0"):
+        substream(-1, 0, "a")
+
+
+def test_ids_are_unique_and_only_trucks_are_labelled(plans: list[FramePlan]) -> None:
+    for plan in plans:
+        ids = [entry.id for entry in plan.objects]
+        assert len(set(ids)) == len(ids)
+        assert min(ids) >= 1
+        for entry in plan.objects:
+            assert (entry.label == "palletjack") == (entry.role == "truck") == (entry.state is not None)
+
+
+def test_trucks_are_seen_where_the_plan_says(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    """Projects each truck's own vertices, independently of the estimate used while planning."""
+    seen = 0
+    for plan, scene in zip(plans, scenes, strict=True):
+        by_id = {instance.instance_id: instance for instance in scene.instances}
+        assert {entry["id"] for entry in plan.metadata["trucks"]} == {
+            entry.id for entry in plan.objects if entry.role == "truck"
+        }
+        for entry in plan.metadata["trucks"]:
+            pixels, valid = project(scene.camera, _world_vertices(by_id[entry["id"]]))
+            inside = (
+                valid
+                & (pixels >= 0).all(axis=1)
+                & (pixels < [scene.camera.width, scene.camera.height]).all(axis=1)
+            )
+            assert inside.mean() > 0.1
+            height = np.ptp(pixels[valid, 1])
+            assert abs(height - (entry["box_px"][3] - entry["box_px"][1])) < 0.06 * height + 3
+            assert 15 < height * 544 / scene.camera.height < 560
+            seen += 1
+    assert seen > FRAMES
+
+
+def test_frames_are_as_varied_as_the_recipe_asks(plans: list[FramePlan], recipe: Recipe) -> None:
+    states = Counter(entry.state for plan in plans for entry in plan.objects if entry.state)
+    assert len(states) >= 4
+    assert states["inserted"] >= 0.15 * sum(states.values())
+    trucks = [len(plan.metadata["trucks"]) for plan in plans]
+    assert 0 in trucks
+    assert max(trucks) >= 3
+    wanted = sum(plan.metadata["trucks_wanted"] for plan in plans)
+    assert sum(trucks) >= 0.8 * wanted
+    heights = [entry["box_px"][3] - entry["box_px"][1] for plan in plans for entry in plan.metadata["trucks"]]
+    assert min(heights) < 70
+    assert max(heights) > 200
+    assert len({plan.zone for plan in plans}) == len(recipe.place.zones)
+    counted = [sum(entry.role not in ("structure", "fixture") for entry in plan.objects) for plan in plans]
+    assert np.median(counted) >= recipe.distractors.instances[0]
+    assert max(counted) <= recipe.distractors.instances[1] + 8
+    assert np.percentile([plan.metadata["triangles"] for plan in plans], 90) < 250_000
+
+
+def test_nothing_leaves_the_room_or_sinks_into_the_floor(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    for plan, scene in zip(plans, scenes, strict=True):
+        floor = np.array(next(s for s in plan.surfaces if s.name == "floor").corners)
+        top = max(corner[2] for surface in plan.surfaces for corner in surface.corners)
+        low, high = floor.min(axis=0), floor.max(axis=0)
+        for instance, entry in zip(scene.instances, plan.objects, strict=True):
+            points = _world_vertices(instance)
+            where = f"frame {plan.index} object {entry.id} {entry.family}"
+            assert (points[:, :2] > low[:2] - 0.06).all(), where
+            assert (points[:, :2] < high[:2] + 0.06).all(), where
+            assert points[:, 2].min() > -0.01, where
+            assert points[:, 2].max() < top + 0.06, where
+
+
+def test_nothing_floats(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    """What stands on the floor touches it; what is higher rests on something of its group."""
+    for plan, scene in zip(plans, scenes, strict=True):
+        instances = {instance.instance_id: instance for instance in scene.instances}
+        for entry in plan.objects:
+            if entry.role in ("structure", "fixture"):
+                continue
+            low = float(_world_vertices(instances[entry.id])[:, 2].min())
+            if low < 0.012:
+                continue
+            others = [other for other in plan.objects if other.group == entry.group and other.id != entry.id]
+            where = f"frame {plan.index} object {entry.id} {entry.family} at {low:.3f} m"
+            supports = []
+            for other in others:
+                prop = instances[other.id].prop
+                tops = [anchor[2] for name, anchor in prop.anchors.items() if name in ("top", "fork_tip")]
+                supports += [other.position[2] + top for top in tops]
+            # A lifted pallet hangs on the forks by its cross boards, 0.1 m above its foot.
+            assert any(abs(low - s) < 0.03 or abs(low + 0.1 - s) < 0.015 for s in supports), where
+
+
+def _thickness(voxels: set[tuple[int, int, int]]) -> float:
+    """Least standard deviation (metres) of the voxels along any axis: about 0 for a flat contact."""
+    if len(voxels) < 4:
+        return 0.0
+    covariance = np.cov(np.array(sorted(voxels), dtype=np.float64).T * VOXEL_M)
+    return float(np.sqrt(max(0.0, np.linalg.eigvalsh(covariance)[0])))
+
+
+def test_objects_of_different_groups_do_not_share_space(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    for plan, scene in list(zip(plans, scenes, strict=True))[:8]:
+        solid = [
+            (entry, _surface_voxels(instance))
+            for entry, instance in zip(plan.objects, scene.instances, strict=True)
+            if entry.family not in ("floor_marking", "light_fixture", "ceiling_beam", "papers")
+        ]
+        for (a, voxels_a), (b, voxels_b) in itertools.combinations(solid, 2):
+            if a.group == b.group:
+                continue
+            shared = len(voxels_a & voxels_b)
+            # Things that touch share the voxels of a flat contact, things that intersect a seam with depth.
+            limit = 12 + 0.02 * min(len(voxels_a), len(voxels_b))
+            deep = _thickness(voxels_a & voxels_b) > 0.6 * VOXEL_M
+            where = f"frame {plan.index}: {a.family} {a.id} and {b.family} {b.id}: {shared}"
+            assert shared <= limit or not deep, where
+
+
+def test_camera_stands_free(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    for plan, scene in zip(plans, scenes, strict=True):
+        eye = np.array(plan.camera.position)
+        for instance in scene.instances:
+            distance = np.linalg.norm(_world_vertices(instance) - eye, axis=1).min()
+            assert distance > 0.15, (
+                f"frame {plan.index}: {instance.prop.category} {distance:.2f} m from the camera"
+            )
+
+
+def test_forks_are_in_the_pallet_that_they_carry(plans: list[FramePlan], scenes: list[Scene]) -> None:
+    checked = 0
+    for plan, scene in zip(plans, scenes, strict=True):
+        instances = {instance.instance_id: instance for instance in scene.instances}
+        for entry in plan.objects:
+            if entry.state != "inserted":
+                continue
+            load = next(o for o in plan.objects if o.group == entry.group and o.role == "load")
+            truck = instances[entry.id]
+            tip = np.array([*truck.prop.anchors["fork_tip"][:2], 0.0, 1.0])
+            to_load = np.linalg.inv(instances[load.id].pose)
+            local = to_load @ truck.pose @ tip
+            low, high = instances[load.id].prop.bounds()
+            assert low[0] + 0.3 < local[0], "the forks reach into the pallet"
+            assert abs(local[1]) < 0.03, "the truck stands on the pallet's axis"
+            assert truck.prop.anchors["fork_tip"][2] <= load.position[2] + 0.102
+            assert low[1] < 0 < high[1]
+            checked += 1
+    assert checked >= 3
+
+
+def test_every_plans_distortion_can_be_undone_in_the_whole_image(plans: list[FramePlan]) -> None:
+    for plan in plans:
+        camera = plan.camera.camera()
+        k1, k2 = camera.distortion[:2]
+        corner = np.hypot(camera.width, camera.height) / 2 / camera.focal_px
+        radii = np.linspace(0, 4 * corner, 4000)
+        distorted = radii * (1 + k1 * radii**2 + k2 * radii**4)
+        reach = int(np.argmax(distorted >= corner))
+        assert reach > 0, f"frame {plan.index}: no ray reaches the image's corner"
+        assert (np.diff(distorted[: reach + 1]) > 0).all(), f"frame {plan.index}: the image folds"
+
+
+def test_projection_agrees_with_hand_calculation() -> None:
+    plan = CameraPlan(
+        width=960,
+        height=544,
+        hfov_deg=90.0,
+        position=(1.0, 2.0, 0.5),
+        yaw_deg=90.0,
+        pitch_deg=0.0,
+        roll_deg=0.0,
+        distortion=(0.0, 0.0, 0.0, 0.0, 0.0),
+    )
+    camera = plan.camera()
+    # Looking along +y: 4 m ahead, 1 m to the right (+x), 0.5 m up; the focal length is 480 px.
+    pixels, seen = project(camera, [[2.0, 6.0, 1.0], [1.0, -3.0, 0.5]])
+    assert seen.tolist() == [True, False]
+    assert pixels[0] == pytest.approx([480 + 120, 272 - 60])
+    # Pitched up, what is level appears lower in the image.
+    raised = plan.model_copy(update={"pitch_deg": 5.0}).camera()
+    assert project(raised, [[1.0, 6.0, 0.5]])[0][0, 1] == pytest.approx(272 + 480 * np.tan(np.radians(5)))
+    assert bearing_of_column(camera, 960) == pytest.approx(np.pi / 4)
+
+
+def test_bearing_inverts_the_distorted_projection() -> None:
+    camera = Camera(960, 544, 80.0, np.eye(4), (-0.2, 0.03, 0.0, 0.0, 0.0))
+    for bearing in (-0.5, -0.1, 0.3, 0.6):
+        pixels, _ = project(camera, [[np.sin(bearing), 0.0, np.cos(bearing)]])
+        assert bearing_of_column(camera, float(pixels[0, 0])) == pytest.approx(bearing, abs=2e-3)
+
+
+def test_boxes_overlap_as_geometry_says() -> None:
+    square = FloorBox(0, 0, 1, 1, 0.0, 0.0, 1.0)
+    assert overlap_m(square, FloorBox(1.5, 0, 1, 1, 0.0, 0.0, 1.0)) == pytest.approx(0.5)
+    assert overlap_m(square, FloorBox(2.2, 0, 1, 1, 0.0, 0.0, 1.0)) <= 0
+    # A diamond whose corner reaches sqrt(2) to the side.
+    assert overlap_m(square, FloorBox(2.3, 0, 1, 1, np.pi / 4, 0.0, 1.0)) == pytest.approx(
+        2.4142 - 2.3, abs=1e-3
+    )
+    assert overlap_m(square, FloorBox(0, 0, 1, 1, 0.0, 1.1, 2.0)) <= 0
+
+
+def test_occupancy_refuses_and_counts() -> None:
+    occupancy = Occupancy(FloorArea(0, 4, 0, 4))
+    assert occupancy.try_add("box", [FloorBox(1, 1, 0.5, 0.5)])
+    assert not occupancy.try_add("box", [FloorBox(1.4, 1, 0.5, 0.5)])
+    assert not occupancy.try_add("box", [FloorBox(3.8, 1, 0.5, 0.5)])
+    assert occupancy.try_add("lamp", [FloorBox(1, 1, 0.5, 0.5, 0.0, 2.5, 2.6)])
+    assert occupancy.refused == {"box: occupied": 1, "box: outside the room": 1}
