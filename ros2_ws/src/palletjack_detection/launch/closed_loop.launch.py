@@ -31,6 +31,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node, SetRemap
 
 from launch import LaunchContext, LaunchDescription
+from palletjack_detection.shipped_model import SHIPPED_MODEL
 
 PACKAGE = "palletjack_detection"
 # The processes end with this launch process, however that ends.
@@ -122,8 +123,8 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     command += ["--topics", str(topics_file), "--out", given["output"], "--seed", given["seed"]]
     command += ["--camera-quality", given["camera_quality"], "--perception", given["perception"]]
     command += ["--answer-timeout", given["answer_timeout"]]
-    if given["model"]:
-        command += ["--model", Path(given["model"]).name]
+    if given["perception"] == "detector":
+        command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
     if given["duration"]:
         command += ["--duration", given["duration"]]
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)

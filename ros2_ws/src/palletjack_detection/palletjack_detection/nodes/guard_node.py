@@ -238,8 +238,11 @@ class GuardNode(Node):
         self._send(decision.command)
         self._publish_state("command", decision, raw)
         if (decision.action, decision.healthy) != (self._last_decision.action, self._last_decision.healthy):
-            log = self.get_logger().info if decision.healthy else self.get_logger().warning
-            log(f"{decision.action}: {decision.reason}")
+            # rclpy allows one severity for each line that logs.
+            if decision.healthy:
+                self.get_logger().info(f"{decision.action}: {decision.reason}")
+            else:
+                self.get_logger().warning(f"{decision.action}: {decision.reason}")
         self._last_decision = decision
 
     def _watch_commands(self) -> None:

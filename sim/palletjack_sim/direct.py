@@ -1,0 +1,52 @@
+"""The closed loop in one process: detector and guard are called, not reached over topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from palletjack_sim.autonomy import Detect, DirectAutonomy
+from palletjack_sim.episode import make_episode
+from palletjack_sim.run import run_episode
+from palletjack_sim.scenario import Scenario
+from palletjack_sim.verdict import RunResult
+from palletjack_sim.world import Catalog, build_world
+
+
+def run_direct(
+    scenario: Scenario,
+    *,
+    seed: int,
+    camera_quality: str,
+    perception: str,
+    model: Path | None,
+    out: Path,
+    catalog: Catalog | None = None,
+) -> RunResult:
+    """Run ``scenario`` and write its results into ``out``.
+
+    Raises what reading the model, building the world and rendering raise; see Detector.load, build_world
+    and make_episode.
+    """
+    detect: Detect | None = None
+    if perception == "detector":
+        detect = _load_detector(model)
+    world = build_world(scenario, seed, catalog)
+    episode = make_episode(scenario, world, camera_quality, seed)
+    autonomy = DirectAutonomy.for_scenario(scenario, detect)
+    return run_episode(
+        episode,
+        autonomy,
+        out,
+        seed=seed,
+        camera_quality=camera_quality,
+        perception=perception,
+        model=None if model is None else model.name,
+        latencies_ms=autonomy.latencies_ms,
+    )
+
+
+def _load_detector(model: Path | None) -> Detect:
+    from palletjack_detection.detector import Detector
+    from palletjack_detection.shipped_model import find_shipped_model
+
+    return Detector.load(model or find_shipped_model()).detect

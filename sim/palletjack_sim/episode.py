@@ -1,0 +1,122 @@
+"""One closed-loop run: the robot drives, sees and is held back, in lock-step with simulated time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from palletjack_detection.detections import Detections
+from palletjack_detection.guard import STOP, Decision, RobotPose, Velocity
+from palletjack_sim.autonomy import Autonomy
+from palletjack_sim.cameras import Frame, RobotCamera
+from palletjack_sim.ground_truth import GroundTruth, Match, match
+from palletjack_sim.mujoco_model import build_model
+from palletjack_sim.physics import RobotPhysics
+from palletjack_sim.route import StraightRoute
+from palletjack_sim.scenario import Scenario
+from palletjack_sim.world import World
+
+RESTING_SPEED = 0.02
+# After a collision the run goes on for this long, so that the record shows it.
+AFTER_COLLISION = 1.0
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A camera frame, the trucks in it, and what was detected. ``owners`` are the truth's instance ids."""
+
+    stamp: float
+    pose: RobotPose
+    frame: Frame
+    truth: Detections
+    owners: list[int]
+    found: Detections
+    matches: list[Match]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """State at one control step, before its command takes effect. Metres, seconds, radians."""
+
+    pose: RobotPose
+    yaw_rate: float
+    raw: Velocity
+    decision: Decision
+    clearance: float
+    collisions: int
+    sight: Sight | None
+
+
+class Episode:
+    """Owns the physics, the camera's schedule and the route. ``autonomy`` is asked for everything else."""
+
+    def __init__(self, scenario: Scenario, world: World, camera: RobotCamera, physics: RobotPhysics) -> None:
+        self.scenario = scenario
+        self.world = world
+        self.truth = GroundTruth(world)
+        self.physics = physics
+        self.route = StraightRoute(scenario.robot.start, scenario.route)
+        self._camera = camera
+
+    def run(self, autonomy: Autonomy, on_tick: Callable[[Tick], None]) -> None:
+        """Run to the scenario's duration, the goal, or shortly after a collision.
+
+        ``on_tick`` is called once for each control step. Errors of ``autonomy`` and the camera pass through.
+        """
+        period = 1.0 / self.scenario.control_rate_hz
+        steps = math.floor(self.scenario.duration * self.scenario.control_rate_hz + 1e-6)
+        for step in range(steps + 1):
+            tick = self._step(autonomy, with_image=step % self.scenario.control_steps_per_frame == 0)
+            on_tick(tick)
+            if self._finished(tick):
+                return
+            self.physics.command(tick.decision.command)
+            self.physics.advance(period)
+
+    def _step(self, autonomy: Autonomy, with_image: bool) -> Tick:
+        pose, yaw_rate = self.physics.pose, self.physics.yaw_rate
+        autonomy.odometry(pose, yaw_rate)
+        sight = self._look(autonomy, pose) if with_image else None
+        raw = self.route.command(pose)
+        decision = autonomy.drive(pose.stamp, raw)
+        return Tick(
+            pose=pose,
+            yaw_rate=yaw_rate,
+            raw=raw,
+            decision=decision,
+            clearance=self.physics.clearance(self.truth.truck_ids),
+            collisions=len(self.physics.collisions),
+            sight=sight,
+        )
+
+    def _look(self, autonomy: Autonomy, pose: RobotPose) -> Sight:
+        frame = self._camera.render(pose)
+        truth, owners = self.truth.boxes(frame.instance_ids)
+        found = autonomy.image(pose.stamp, frame.rgb, truth)
+        return Sight(pose.stamp, pose, frame, truth, owners, found, match(found, truth, owners))
+
+    def _finished(self, tick: Tick) -> bool:
+        if self.physics.collisions:
+            return tick.pose.stamp - self.physics.collisions[0][0] >= AFTER_COLLISION
+        at_rest = abs(tick.pose.speed) < RESTING_SPEED
+        return self.route.reached(tick.pose) and at_rest and tick.decision.action != STOP
+
+
+def make_episode(
+    scenario: Scenario, world: World, quality: str, seed: int, *, samples_per_pixel: int = 4
+) -> Episode:
+    """Build physics and camera of one run; ``quality`` is one of cameras.QUALITIES."""
+    world_model = build_model(scenario, world)
+    camera: RobotCamera
+    if quality == "rasterized":
+        from palletjack_sim.rasterized import RasterizedCamera
+
+        camera = RasterizedCamera(world_model, scenario.camera)
+    elif quality == "path_traced":
+        from palletjack_sim.path_traced import PathTracedCamera
+
+        camera = PathTracedCamera(world, scenario, seed, samples_per_pixel=samples_per_pixel)
+    else:
+        raise ValueError(f"camera quality: expected rasterized or path_traced, found {quality!r}")
+    return Episode(scenario, world, camera, RobotPhysics(world_model, scenario.robot))

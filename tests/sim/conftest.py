@@ -1,0 +1,21 @@
+"""The ROS 2 environment of the closed-loop graph tests; skipped, with a reason, where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ros.environment import REPOSITORY, isolated, own_domain, sourced
+
+
+@pytest.fixture
+def loop_environment() -> Iterator[dict[str, str]]:
+    """The environment of a shell that sourced the built workspace, with a ROS domain of its own."""
+    workspace = REPOSITORY / "ros2_ws" / "install"
+    launch_file = Path("palletjack_detection/share/palletjack_detection/launch/closed_loop.launch.py")
+    if not (workspace / launch_file).exists():
+        pytest.skip("ros2_ws is not built, or without closed_loop.launch.py: run bootstrap/ros_workspace.sh")
+    with own_domain() as domain:
+        yield isolated(sourced(workspace / "setup.bash"), domain)

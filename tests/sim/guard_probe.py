@@ -1,0 +1,141 @@
+"""Plays a robot to a running guard node and prints what the guard lets through, as JSON.
+
+Run as a process inside a ROS environment (``python guard_probe.py``). Each phase lasts ``PHASE_S`` and is
+judged by the last message of it. ``beats`` are what the probe publishes at 20 Hz in that phase.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped, Twist
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo
+from tf2_msgs.msg import TFMessage
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+PHASE_S = 1.2
+PERIOD_S = 0.05
+
+
+class Robot(Node):
+    """Publishes what a robot would, and keeps what comes back."""
+
+    def __init__(self) -> None:
+        super().__init__("guard_probe")
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.transforms = self.create_publisher(TFMessage, "/tf_static", latched)
+        self.info = self.create_publisher(CameraInfo, "camera_info", 5)
+        self.odometry = self.create_publisher(Odometry, "odom", 10)
+        self.detections = self.create_publisher(Detection2DArray, "detections", 10)
+        self.command = self.create_publisher(Twist, "cmd_vel_raw", 10)
+        self.heard: list[float] = []
+        self.state = ""
+        self.create_subscription(Twist, "cmd_vel", lambda m: self.heard.append(m.linear.x), 50)
+        self.create_subscription(DiagnosticArray, "/palletjack_guard/state", self._keep_state, 50)
+
+    def _keep_state(self, message: DiagnosticArray) -> None:
+        self.state = message.status[0].message
+
+    def phase(self, *beats: str, focal: float = 380.0, speed: float = 0.5, box_bottom: float = 0.0) -> dict:
+        """Publish ``beats`` for a while; return the last speed let through and the guard's last words."""
+        self.heard.clear()
+        end = time.monotonic() + PHASE_S
+        while time.monotonic() < end:
+            stamp = self.get_clock().now().to_msg()
+            if "transform" in beats:
+                self.transforms.publish(TFMessage(transforms=[camera_mount(stamp)]))
+            if "info" in beats:
+                self.info.publish(camera_info(stamp, focal))
+            if "odometry" in beats:
+                odometry = Odometry(child_frame_id="base_link")
+                odometry.header.stamp, odometry.header.frame_id = stamp, "odom"
+                odometry.pose.pose.orientation.w = 1.0
+                odometry.twist.twist.linear.x = 0.5
+                self.odometry.publish(odometry)
+            if "detections" in beats:
+                self.detections.publish(detections(stamp, box_bottom))
+            if "command" in beats:
+                command = Twist()
+                command.linear.x = speed
+                self.command.publish(command)
+            wait = time.monotonic() + PERIOD_S
+            while time.monotonic() < wait:
+                rclpy.spin_once(self, timeout_sec=max(0.0, wait - time.monotonic()))
+        return {
+            "speed": self.heard[-1] if self.heard else None,
+            "count": len(self.heard),
+            "state": self.state,
+        }
+
+
+def camera_mount(stamp: object) -> TransformStamped:
+    """0.6 m above the floor, looking along x."""
+    message = TransformStamped(child_frame_id="camera")
+    message.header.stamp, message.header.frame_id = stamp, "base_link"
+    message.transform.translation.z = 0.6
+    turn = message.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = -0.5, 0.5, -0.5, 0.5
+    return message
+
+
+def camera_info(stamp: object, focal: float) -> CameraInfo:
+    """640x360 without distortion."""
+    message = CameraInfo(width=640, height=360, distortion_model="plumb_bob")
+    message.header.stamp, message.header.frame_id = stamp, "camera"
+    message.k = [focal, 0.0, 319.5, 0.0, focal, 179.5, 0.0, 0.0, 1.0]
+    message.d = [0.0] * 5
+    return message
+
+
+def detections(stamp: object, box_bottom: float) -> Detection2DArray:
+    """A box in the middle that ends at row ``box_bottom``; none for 0."""
+    message = Detection2DArray()
+    message.header.stamp, message.header.frame_id = stamp, "camera"
+    if box_bottom > 0.0:
+        item = Detection2D(header=message.header)
+        item.bbox.center.position.x, item.bbox.center.position.y = 320.0, box_bottom - 50.0
+        item.bbox.size_x, item.bbox.size_y = 60.0, 100.0
+        hypothesis = ObjectHypothesisWithPose()
+        hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = "palletjack", 0.9
+        item.results.append(hypothesis)
+        message.detections.append(item)
+    return message
+
+
+def main() -> None:
+    """Go through the phases and print their outcomes."""
+    rclpy.init()
+    robot = Robot()
+    deadline = time.monotonic() + 30.0
+    while (
+        robot.command.get_subscription_count() == 0 or robot.count_publishers("/palletjack_guard/state") == 0
+    ):
+        if time.monotonic() > deadline:
+            sys.exit("no guard within 30 s")
+        rclpy.spin_once(robot, timeout_sec=0.1)
+    every = ("transform", "info", "odometry", "detections", "command")
+    outcome = {
+        "no_transform": robot.phase("info", "odometry", "detections", "command"),
+        "clear": robot.phase(*every),
+        # A level camera at 0.6 m: row 180 + 380 * 0.6 / x is a place x metres ahead.
+        "ahead": robot.phase(*every, box_bottom=180.0 + 380.0 * 0.6 / 1.6),
+        "no_detections": robot.phase("transform", "info", "odometry", "command"),
+        "not_finite": robot.phase(*every, speed=math.nan),
+        "bad_camera": robot.phase(*every, focal=0.0),
+        "silence": robot.phase("transform", "info", "odometry", "detections"),
+    }
+    print(json.dumps(outcome))
+    robot.destroy_node()
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()

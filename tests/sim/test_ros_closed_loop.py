@@ -1,0 +1,166 @@
+"""Simulator, detector and guard as real processes in a real ROS 2 graph."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from palletjack_sim.direct import run_direct
+from palletjack_sim.launcher import LoopRequest, run_in_ros
+from palletjack_sim.scenario import load_scenario
+from palletjack_sim.verdict import RunResult
+from tests.detector.tiny_model import write_tiny_model
+from tests.ros.environment import runs, start_launch, wait_until
+
+pytestmark = [pytest.mark.ros, pytest.mark.long]
+
+# Near, so that slowing, stopping and standing still fit into few seconds.
+NEAR = """
+format: palletjack-scenario/1
+name: near
+description: a red pallet truck close ahead
+duration: 6
+route: {goal: [10, 0], speed: 1.0}
+camera: {width: 320, height_px: 180}
+objects:
+ - name: truck
+   family: palletjack
+   pose: {x: 4.6, y: 0.0, yaw_deg: 0.0}
+   params:
+     tiller_lean_deg: 0
+     tiller_yaw_deg: 0
+     body_color: [1, 0, 0]
+     fork_color: [1, 0, 0]
+     wear: 0
+     stickers: []
+criteria: {min_clearance: 0.5, must_stop: true, min_distance: 1.0}
+"""
+
+
+@pytest.fixture
+def scenario_file(tmp_path: Path) -> Path:
+    path = tmp_path / "near.yaml"
+    path.write_text(NEAR)
+    return path
+
+
+def words(scenario: Path, out: Path, **more: str) -> list[str]:
+    given = {"scenario": str(scenario), "output": str(out), "camera_quality": "rasterized", **more}
+    return [
+        "palletjack_detection",
+        "closed_loop.launch.py",
+        *(f"{key}:={value}" for key, value in given.items()),
+    ]
+
+
+def test_graph_stops_the_robot_and_repeats_exactly(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+) -> None:
+    """Two runs over topics give one track, and it is that of the loop without any topics."""
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "first.log",
+        *words(scenario_file, tmp_path / "first", perception="ground_truth"),
+    )
+    assert launch.wait(120) == 0, launch.text()
+    # Once more, as `palletjack simulate` does it.
+    run_in_ros(
+        LoopRequest(
+            scenario=str(scenario_file),
+            seed=0,
+            camera_quality="rasterized",
+            perception="ground_truth",
+            model="",
+            duration=None,
+            out=tmp_path / "second",
+        )
+    )
+    for name in ("first", "second"):
+        result = RunResult.read(tmp_path / name / "result.json")
+        assert (result.verdict, result.collisions, result.stops) == ("pass", 0, 1)
+    first, second = ((tmp_path / name / "track.csv").read_bytes() for name in ("first", "second"))
+    assert first == second
+    direct = run_direct(
+        load_scenario(scenario_file),
+        seed=0,
+        camera_quality="rasterized",
+        perception="ground_truth",
+        model=None,
+        out=tmp_path / "direct",
+    )
+    assert direct.verdict == "pass"
+    assert _numbers(tmp_path / "direct" / "track.csv") == pytest.approx(
+        _numbers(tmp_path / "first" / "track.csv"), abs=2e-6
+    )
+
+
+def test_detector_node_is_in_the_loop(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+) -> None:
+    """The network's detections of rendered frames arrive with their stamps and slow the robot down."""
+    model = write_tiny_model(tmp_path / "tiny")
+    out = tmp_path / "out"
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "detector.log",
+        *words(scenario_file, out, model=str(model), duration="3.0"),
+    )
+    code = launch.wait(120)
+    result = RunResult.read(out / "result.json")
+    assert result.verdict != "error", launch.text()
+    assert (code == 0) == (result.verdict == "pass")
+    assert result.model == "tiny"
+    assert result.frames == 16
+    assert result.latency_ms is not None
+    with (out / "track.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert any(row["action"] == "slow" for row in rows)
+    # This model boxes the red pieces of the truck, so its detections count as lying on no truck.
+    assert sum(int(row["false_detections"] or 0) + int(row["trucks_detected"] or 0) for row in rows) >= 16
+
+
+def test_dead_detector_ends_the_run_as_an_error(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / "tiny")
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "killed.log",
+        *words(scenario_file, tmp_path / "out", model=str(model), duration="60.0"),
+    )
+    wait_until(lambda: "palletjack_guard]: go" in launch.text(), 90, "the robot drives")
+    children = launch.children()
+    detector = next(pid for pid in children if "palletjack_detector" in _command_line(pid))
+    os.kill(detector, signal.SIGKILL)
+    assert launch.wait(60) != 0, launch.text()
+    assert not [pid for pid in children if runs(pid)], "no process is left behind"
+    assert RunResult.read(tmp_path / "out" / "result.json").verdict == "error"
+
+
+def test_wrong_scenario_ends_the_launch_with_its_reason(
+    loop_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(NEAR.replace("speed: 1.0", "sped: 1.0"))
+    launch = start_launch(
+        loop_environment, tmp_path / "wrong.log", *words(path, tmp_path / "out", perception="ground_truth")
+    )
+    assert launch.wait(60) != 0
+    assert "route.sped: unknown field, did you mean speed?" in launch.text()
+
+
+def _numbers(track: Path) -> list[float]:
+    with track.open() as file:
+        return [
+            float(row[key])
+            for row in csv.DictReader(file)
+            for key in ("t", "x", "y", "yaw", "v", "cmd_v", "gap")
+        ]
+
+
+def _command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

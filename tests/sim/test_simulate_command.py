@@ -1,0 +1,71 @@
+"""`palletjack simulate` without a graph: exit codes, files, errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from palletjack_sim.commands import simulate
+
+SCENARIO = """
+format: palletjack-scenario/1
+name: short
+description: a pallet truck beside the lane
+duration: 1.0
+route: {goal: [10, 0]}
+camera: {width: 160, height_px: 90}
+objects: [{name: truck, family: palletjack, pose: {x: 4, y: 1.5}, vary: {position: 0.3}}]
+criteria: {min_distance: DISTANCE}
+"""
+APP = typer.Typer()
+APP.command()(simulate)
+WITHOUT_NETWORK = ["--graph", "direct", "--camera-quality", "rasterized", "--perception", "ground_truth"]
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "short.yaml"
+    path.write_text(SCENARIO.replace("DISTANCE", "0.1"))
+    return path
+
+
+def test_passed_runs_exit_with_zero_and_leave_a_summary(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--seeds", "2", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["runs"], summary["passed"]) == (2, 2)
+    clearances = [
+        json.loads((out / f"seed_{seed}" / "result.json").read_text())["min_clearance_m"] for seed in (0, 1)
+    ]
+    assert clearances[0] != clearances[1], "the seeds vary the truck's place"
+
+
+def test_failed_run_exits_with_one_and_its_reason(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(SCENARIO.replace("DISTANCE", "50"))
+    done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "expected at least 50.00 m" in done.output
+
+
+def test_missing_model_exits_with_two_and_names_it(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [str(scenario), "--graph", "direct", "--model", str(tmp_path / "nothing"), "--out", str(out)]
+    done = CliRunner().invoke(APP, words)
+    assert done.exit_code == 2
+    assert "--model: expected a folder with model.json" in done.output
+    assert json.loads((out / "result.json").read_text())["verdict"] == "error"
+
+
+def test_unknown_scenario_exits_with_two() -> None:
+    done = CliRunner().invoke(APP, ["head_onn", *WITHOUT_NETWORK])
+    assert done.exit_code == 2
+    assert "did you mean head_on?" in done.output
+
+
+def test_help_shows_an_example() -> None:
+    assert "Example:" in CliRunner().invoke(APP, ["--help"]).output
