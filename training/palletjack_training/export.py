@@ -1,0 +1,167 @@
+"""Averaged weights to a model folder: one ONNX graph with TAO's tensor names, and ``model.json``.
+
+Batch normalization is folded into the convolutions, the sigmoid is part of the graph, the batch size
+is free. The graph is compared with the network in ONNX Runtime before the folder is written.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from palletjack_detection.model_folder import ModelSpec, write_model_folder
+from palletjack_training.backbones.conv_norm import ConvNorm
+from palletjack_training.config import TrainingConfig
+from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
+from palletjack_training.network import DetectNet, ExportableDetectNet, build_network
+from palletjack_training.weights_file import Weights, WeightsError
+
+OPSET = 17
+COVERAGE_TOLERANCE = 1e-4
+BOX_TOLERANCE = 1e-3
+
+
+class ExportError(RuntimeError):
+    """The exported graph does not do what the network does."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written, and by how much ONNX Runtime and PyTorch differ at most."""
+
+    spec: ModelSpec
+    coverage_difference: float
+    box_difference: float
+
+
+def export_model(
+    weights: Weights,
+    out: Path,
+    name: str,
+    *,
+    threshold: float | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> ExportResult:
+    """Write the model folder ``out``.
+
+    ``threshold`` replaces the configured score threshold; ``metrics`` are added to those of the run.
+    Raises WeightsError if the weights do not fit their configuration, ExportError if ONNX Runtime
+    gives other numbers than PyTorch. An existing folder is replaced only by a checked one.
+    """
+    config = weights.config
+    if threshold is not None:
+        config = config.model_copy(
+            update={"export": config.export.model_copy(update={"score_threshold": threshold})}
+        )
+    network = restore_network(weights)
+    training = {
+        **{key: value for key, value in weights.provenance.items() if key != "validation"},
+        "config": _shareable(config),
+        "exported_with": f"torch {torch.__version__}, opset {OPSET}",
+    }
+    measured = {"synthetic_validation": weights.provenance.get("validation", {}), **(metrics or {})}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        write_onnx(network, config, path)
+        coverage, boxes = compare(network, path, config)
+        if not (coverage <= COVERAGE_TOLERANCE and boxes <= BOX_TOLERANCE):
+            raise ExportError(
+                f"{out}: not written: ONNX Runtime and PyTorch differ by {coverage:.2e} in coverage "
+                f"(at most {COVERAGE_TOLERANCE:.0e}) and {boxes:.2e} in boxes (at most {BOX_TOLERANCE:.0e})"
+            )
+        spec = write_model_folder(model_spec(config, name, training, measured), path, out)
+    return ExportResult(spec, coverage, boxes)
+
+
+def _shareable(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration without the folders of the machine that trained."""
+    content = config.model_dump(mode="json")
+    content["network"]["weights"] = Path(config.network.weights).name
+    return content
+
+
+def restore_network(weights: Weights) -> DetectNet:
+    """The network of ``weights``, ready for inference. Raises WeightsError if they do not fit."""
+    network = build_network(weights.config, load_weights=False)
+    try:
+        network.load_state_dict(weights.state)
+    except RuntimeError as error:
+        raise WeightsError(f"weights of another network: {str(error).splitlines()[-1].strip()}") from error
+    return network.eval()
+
+
+def fold_normalization(network: nn.Module) -> nn.Module:
+    """A copy of ``network`` with every normalization folded into its convolution."""
+    folded = copy.deepcopy(network).eval()
+    for layer in list(folded.modules()):
+        for name, child in layer.named_children():
+            if isinstance(child, ConvNorm):
+                setattr(layer, name, _folded(child))
+    return folded
+
+
+@torch.no_grad()
+def _folded(layer: ConvNorm) -> nn.Sequential:
+    kernel, bias = layer.folded()
+    conv = layer.conv
+    plain = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        groups=conv.groups,
+    )
+    plain.weight.copy_(kernel)
+    assert plain.bias is not None
+    plain.bias.copy_(bias)
+    return nn.Sequential(plain, layer.activation)
+
+
+def write_onnx(network: DetectNet, config: TrainingConfig, path: Path) -> None:
+    """Write the deployed graph; the same weights give the same bytes."""
+    graph = ExportableDetectNet(fold_normalization(network)).eval()  # type: ignore[arg-type]
+    sample = torch.zeros(1, 3, config.input.height, config.input.width)
+    with warnings.catch_warnings():
+        # The TorchScript exporter is deprecated, but it keeps names such as "input_1:0" as they are.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (sample,),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[COVERAGE_NAME, BOXES_NAME],
+            dynamic_axes={key: {0: "batch"} for key in (INPUT_NAME, COVERAGE_NAME, BOXES_NAME)},
+        )
+    onnx.checker.check_model(onnx.load(str(path)))
+
+
+def compare(network: DetectNet, path: Path, config: TrainingConfig) -> tuple[float, float]:
+    """Largest differences of coverage and of box distances between the network and its ONNX graph."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    images = rng.random((2, 3, config.input.height, config.input.width), np.float32)
+    found = session.run([COVERAGE_NAME, BOXES_NAME], {INPUT_NAME: images})
+    with torch.no_grad():
+        wanted: tuple[Tensor, Tensor] = ExportableDetectNet(network).eval()(torch.from_numpy(images))
+    rows, columns = config.grid
+    for name, array, channels in zip((COVERAGE_NAME, BOXES_NAME), found, (1, 4), strict=True):
+        shape = (2, channels * len(config.classes), rows, columns)
+        if array.shape != shape:
+            raise ExportError(f"{name}: expected shape {shape}, found {array.shape}")
+    coverage, boxes = (
+        float(np.abs(ours - theirs.numpy()).max()) for ours, theirs in zip(found, wanted, strict=True)
+    )
+    return coverage, boxes

@@ -1,0 +1,224 @@
+"""The training and validation step, as Lightning drives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames
+from palletjack_training.augment_colour import change_colours, cut_out
+from palletjack_training.config import TrainingConfig
+from palletjack_training.frames import FrameOrder
+from palletjack_training.kitti_cache import FrameCache
+from palletjack_training.losses import (
+    LossTerms,
+    ObjectiveWeights,
+    focal_giou_loss,
+    l1_of_convolutions,
+    tao_loss,
+)
+from palletjack_training.memory_layout import layout_of
+from palletjack_training.network import DetectNet
+from palletjack_training.schedule import Progress, learning_rate
+from palletjack_training.targets import BoxBatch, GridTargets, compact, rasterize
+from palletjack_training.weight_average import WeightAverage
+from palletjack_training.weights_file import CHECKPOINT_KEY, Weights, pack_weights
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on."""
+
+
+def runs_in_half(config: TrainingConfig, device: torch.device) -> bool:
+    """Whether the configured precision is bfloat16 on ``device``."""
+    wanted = config.trainer.precision
+    return wanted == "bf16-mixed" or (wanted == "auto" and device.type == "cuda")
+
+
+class DetectNetModule(lightning.LightningModule):
+    """A network with its losses, augmentation, schedule and averaged weights.
+
+    ``cache`` holds the frames' boxes; ``resident`` is all frames on the device, or None if they come
+    with the batch. Every random number of a step comes from (seed, step).
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network: DetectNet,
+        cache: FrameCache,
+        order: FrameOrder,
+        progress: Progress,
+        resident: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.objective = ObjectiveWeights(config.loss)
+        self.average = WeightAverage(network, config.trainer.ema_decay)
+        self.progress = progress
+        self.order = order
+        self.provenance: dict[str, Any] = {}
+        self.last_metrics: dict[str, float] = {}
+        self.last_images: tuple[Tensor, BoxBatch] | None = None
+        self.last_terms: LossTerms | None = None
+        self.layout = layout_of(network)
+        self._cache = cache
+        self._resident = resident
+        self._lost = torch.zeros(())
+        if config.trainer.compile:
+            network.compile()
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether the network runs in bfloat16."""
+        return runs_in_half(self.config, self.device)
+
+    @property
+    def has_resident_frames(self) -> bool:
+        """Whether all frames are on the device."""
+        return self._resident is not None
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; the backbone learns slower, and only kernels decay."""
+        config = self.config.trainer
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            factor = config.backbone_lr_factor if name.startswith("backbone.") else 1.0
+            decay = config.weight_decay if parameter.ndim == 4 else 0.0
+            groups.setdefault((factor, decay), []).append(parameter)
+        return torch.optim.AdamW(
+            [{"params": p, "weight_decay": decay, "factor": factor} for (factor, decay), p in groups.items()],
+            lr=self.config.schedule.learning_rate,
+            fused=True,
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm here: Lightning refuses to do it for a fused optimizer in half precision."""
+        if self.config.trainer.gradient_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.trainer.gradient_clip)
+
+    def on_train_start(self) -> None:
+        """Start the clock of a run under a time limit."""
+        self._lost = torch.zeros((), device=self.device)
+        self.progress.start()
+
+    def on_train_batch_start(self, batch: tuple[int, Tensor | None], batch_idx: int) -> None:
+        """Set the learning rate of this step."""
+        rate = learning_rate(self.config.schedule, self.progress.at(self.global_step))
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+
+    def training_step(self, batch: tuple[int, Tensor | None], batch_idx: int) -> Tensor:
+        """Augment, rasterize, run the network and return the loss."""
+        step, frames = batch
+        rng = np.random.default_rng([self.config.trainer.seed, step])
+        # Half precision is for the network alone: pictures would lose their last grey levels.
+        with torch.autocast(self.device.type, enabled=False):
+            images, boxes = self.prepare(self.order.of_step(step), frames, rng)
+        self.last_images = (images, boxes)
+        logits, distances, targets = self.run_network(images, boxes)
+        terms = self.loss(logits, distances, targets)
+        self._lost += (~torch.isfinite(terms.total.detach())).float()
+        self.last_terms = terms
+        return terms.total
+
+    def on_train_batch_end(self, outputs: Any, batch: tuple[int, Tensor | None], batch_idx: int) -> None:
+        """Average the weights; at the end of a pass over the data, balance TAO's objectives."""
+        self.average.update()
+        if self.config.loss.kind == "tao" and (batch[0] + 1) % self.order.steps_per_epoch == 0:
+            self.objective.end_epoch()
+
+    def prepare(
+        self, indices: np.ndarray, frames: Tensor | None, rng: np.random.Generator
+    ) -> tuple[Tensor, BoxBatch]:
+        """Augmented images (B, 3, H, W) float in 0..1 on the device, and their boxes on the host."""
+        if frames is None:
+            assert self._resident is not None
+            frames = self._resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
+        images = self.to_images(frames)
+        boxes = BoxBatch(
+            torch.from_numpy(self._cache.boxes[indices]), torch.from_numpy(self._cache.labels[indices])
+        )
+        if self.config.augment.enabled:
+            images, boxes = self._augment(images, boxes, rng)
+        return images, compact(boxes)
+
+    def to_images(self, frames: Tensor) -> Tensor:
+        """Frames uint8 (B, H, W, 3) as the network's input (B, 3, H, W) in 0..1 on the device."""
+        return frames.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+
+    def run_network(self, images: Tensor, boxes: BoxBatch) -> tuple[Tensor, Tensor, GridTargets]:
+        """Coverage logits (B, C, R, K), distances (B, C, 4, R, K) and the targets of the same shape."""
+        classes = len(self.config.classes)
+        logits, distances = self.network(images.contiguous(memory_format=self.layout))
+        targets = rasterize(boxes.to(self.device), classes, self.config.grid, self.config.targets)
+        return logits, distances.unflatten(1, (classes, 4)), targets
+
+    def loss(self, logits: Tensor, distances: Tensor, targets: GridTargets) -> LossTerms:
+        """The configured loss."""
+        config = self.config.loss
+        if config.kind == "focal_giou":
+            return focal_giou_loss(logits, distances, targets, config, self.config.targets)
+        terms = tao_loss(logits, distances, targets, config, self.objective)
+        if self.training:
+            self.objective.add(terms.coverage, terms.boxes)
+        total = terms.total + config.weight_l1 * l1_of_convolutions(self.network)
+        return LossTerms(total, terms.coverage, terms.boxes)
+
+    def _augment(self, images: Tensor, boxes: BoxBatch, rng: np.random.Generator) -> tuple[Tensor, BoxBatch]:
+        geometry, colour = self.config.augment.geometry, self.config.augment.colour
+        height, width = images.shape[-2:]
+        images, boxes = mosaic(images, boxes, geometry, rng)
+        maps = draw_maps(geometry, len(images), width, height, rng)
+        # Black is what letterboxing leaves beside an image; the other colours keep the network from
+        # relying on it.
+        plain = rng.uniform(0, 1, (len(images), 1)) * (rng.random((len(images), 1)) < 0.5)
+        fill = torch.from_numpy(np.repeat(plain, 3, 1).astype(np.float32)).to(images.device)
+        images = warp_frames(images, maps, fill)
+        boxes = warp_boxes(boxes, maps, width, height, geometry)
+        images, boxes = cut_out(images, boxes, colour, rng)
+        return change_colours(images, colour, rng), boxes
+
+    def check_loss(self) -> None:
+        """Raise TrainingError if a loss since the start was not finite. Waits for the device."""
+        if float(self._lost) > 0:
+            raise TrainingError(
+                f"step {self.global_step}: the loss is not finite; the last checkpoint is unharmed. "
+                "A lower schedule.learning_rate or trainer.gradient_clip may help"
+            )
+
+    def weights(self) -> Weights:
+        """The averaged weights with what is known of their making."""
+        provenance = {
+            **self.provenance,
+            "steps": int(self.global_step),
+            "seconds": round(self.progress.spent, 1),
+            "validation": {name: round(value, 4) for name, value in self.last_metrics.items()},
+        }
+        return Weights(self.config, self.average.state_dict(), provenance)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the averaged weights and the clock; refuse to save weights that a bad loss has spoiled."""
+        self.check_loss()
+        checkpoint[CHECKPOINT_KEY] = pack_weights(self.weights())
+        checkpoint["palletjack_run"] = {"seconds": self.progress.spent, "averaged": self.average.updates}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the saved average and clock."""
+        run = checkpoint["palletjack_run"]
+        self.average.load(checkpoint[CHECKPOINT_KEY]["state"], run["averaged"])
+        self.progress.spent_before = float(run["seconds"])

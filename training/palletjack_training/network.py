@@ -1,0 +1,127 @@
+"""The detector: a backbone, a neck for backbones that go below stride 16, and two heads.
+
+The contract is the outputs: coverage (N, C, H/16, W/16) and box distances (N, 4C, H/16, W/16),
+class-major, over the box scale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from palletjack_training.backbones.conv_norm import ConvNorm, separable
+from palletjack_training.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights_path
+from palletjack_training.backbones.resnet18 import ResNet18
+from palletjack_training.config import TrainingConfig
+
+
+class Neck(nn.Module):
+    """Brings strides 8 and 32 to stride 16, adds them to it and lets them mix."""
+
+    def __init__(self, inputs: tuple[int, int, int], width: int, blocks: int) -> None:
+        super().__init__()
+        fine, middle, coarse = inputs
+        self.fine = nn.Sequential(
+            ConvNorm(fine, fine, 3, stride=2, groups=fine), ConvNorm(fine, width, 1, activation=None)
+        )
+        self.middle = ConvNorm(middle, width, 1, activation=None)
+        self.coarse = ConvNorm(coarse, width, 1, activation=None)
+        self.mix = nn.Sequential(*(separable(width, width, 5) for _ in range(blocks)))
+
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Map features at strides 8, 16 and 32 to (N, width, H/16, W/16)."""
+        fine, middle, coarse = features
+        context = F.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
+        return self.mix(F.relu6(self.fine(fine) + self.middle(middle) + context))
+
+
+class DetectNet(nn.Module):
+    """Coverage logits and box distances of RGB images in 0..1."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__()
+        network = config.network
+        self.classes = len(config.classes)
+        self.backbone: EfficientNetLite0 | ResNet18
+        if network.architecture == "efficientnet_lite0":
+            self.backbone = EfficientNetLite0()
+            self.neck: Neck | None = Neck(self.backbone.channels, network.neck_channels, network.neck_blocks)
+            width = network.neck_channels
+            self.coverage_tower: nn.Module = separable(width, width)
+            self.box_tower: nn.Module = separable(width, width)
+        else:
+            self.backbone = ResNet18()
+            self.neck = None
+            width = self.backbone.channels[-1]
+            self.coverage_tower = nn.Identity()
+            self.box_tower = nn.Identity()
+        self.coverage = nn.Conv2d(width, self.classes, 1)
+        self.boxes = nn.Conv2d(width, 4 * self.classes, 1)
+        self._start_heads(network.coverage_bias, network.box_bias)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, 3, H, W) to coverage logits (N, C, H/16, W/16) and distances (N, 4C, H/16, W/16)."""
+        features = self.backbone(image)
+        shared = features[-1] if self.neck is None else self.neck(features)
+        coverage, boxes = self.coverage_tower(shared), self.box_tower(shared)
+        # A distance of 400 px has a step of 2 px in bfloat16, so the heads stay in float32.
+        with torch.autocast(image.device.type, enabled=False):
+            return self.coverage(_single(coverage)), self.boxes(_single(boxes))
+
+    def freeze_backbone_norm(self) -> None:
+        """Freeze every batch normalization of the backbone."""
+        for layer in self.backbone.modules():
+            if isinstance(layer, ConvNorm):
+                layer.freeze()
+
+    def _start_heads(self, coverage_bias: float, box_bias: float) -> None:
+        """Start from almost no coverage (few cells are objects) and from boxes of positive size."""
+        for head, bias in ((self.coverage, coverage_bias), (self.boxes, box_bias)):
+            assert head.bias is not None
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, bias)
+
+
+def _single(features: Tensor) -> Tensor:
+    """Single precision; without a trace in an exported graph where that is so already."""
+    return features if features.dtype == torch.float32 else features.float()
+
+
+class ExportableDetectNet(nn.Module):
+    """The deployed graph: coverage after the sigmoid, then box distances."""
+
+    def __init__(self, network: DetectNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, 3, H, W) to coverage in 0..1 and distances, shaped as in ``DetectNet``."""
+        logits, boxes = self.network(image)
+        return logits.sigmoid(), boxes
+
+
+def build_network(config: TrainingConfig, *, load_weights: bool = True) -> DetectNet:
+    """Make the configured network; with ``load_weights`` start its backbone from ``network.weights``.
+
+    Raises FileNotFoundError where the weights are not found, ValueError where they do not fit.
+    """
+    network = DetectNet(config)
+    source = config.network.weights
+    if load_weights and source != "none":
+        path = imagenet_weights_path() if source == "imagenet" else Path(source)
+        if not path.is_file():
+            raise FileNotFoundError(f"network.weights: expected imagenet, none or a file, found {source!r}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(network.backbone, EfficientNetLite0):
+            network.backbone.load_imagenet(state)
+        else:
+            network.backbone.load_state_dict(state)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = config.network.norm_momentum
+    if config.network.freeze_norm:
+        network.freeze_backbone_norm()
+    return network

@@ -1,0 +1,284 @@
+"""A whole training run: data, network, loop, and what it leaves in its folder.
+
+A run's folder holds ``config.yaml`` (resolved), ``last.ckpt`` (to go on from), ``weights.pt`` (averaged
+weights, the result), ``snapshots/`` (earlier ones), ``logs/`` (CSV, TensorBoard), ``overlays/`` and
+``summary.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
+from palletjack_training.config import TrainingConfig, save_config
+from palletjack_training.frames import FrameOrder, StepBatches, draw_frames, fits_on, put_on_device
+from palletjack_training.kitti_cache import FrameCache, open_cache
+from palletjack_training.memory_layout import use_fastest_layout, use_layout
+from palletjack_training.module import DetectNetModule, runs_in_half
+from palletjack_training.network import DetectNet, build_network
+from palletjack_training.schedule import Progress
+from palletjack_training.weights_file import WeightsError, load_weights
+
+_FINISH_SECONDS = 10.0
+_STREAMING_WORKERS = 8
+_MUST_MATCH = ("classes", "input", "network", "targets")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to train on and for how long.
+
+    ``data`` and ``validation`` are KITTI folders; without ``validation`` a share of ``data`` is held
+    out. ``time_limit`` in seconds is for the whole command, decoding included. ``initial`` is a weights
+    file or checkpoint of the same network to start from. ``stop_after`` ends the run at that step, to be
+    resumed, with the schedule of the whole run.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    validation: tuple[Path, ...] = ()
+    cache_dir: Path | None = None
+    time_limit: float | None = None
+    resume: bool = False
+    initial: Path | None = None
+    stop_after: int | None = None
+
+
+def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
+    """Train and return the summary that is also written to ``summary.json``.
+
+    Raises FileExistsError if ``out`` holds a run and ``resume`` is not set, WeightsError for a
+    checkpoint that does not fit, DatasetError for bad data, TrainingError if the loss diverges.
+    """
+    began = time.monotonic()
+    checkpoint = _checkpoint_to_resume(config, request)
+    torch.manual_seed(config.trainer.seed)
+    network = build_network(config, load_weights=checkpoint is None and request.initial is None)
+    if request.initial is not None and checkpoint is None:
+        _start_from(network, config, request.initial)
+    data = _open_data(config, request)
+    request.out.mkdir(parents=True, exist_ok=True)
+    save_config(config, request.out / "config.yaml")
+
+    device = _device()
+    start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
+    progress = Progress(config.trainer.steps)
+    module = _make_module(config, network, data, progress, device)
+    module.provenance = _provenance(config, request, data)
+    validation = Validation(config, data.held_cache, data.held)
+    trainer = _make_trainer(config, request, device, start, validation)
+    if request.time_limit is not None:
+        # What is left after decoding, less what the last validation and the saving take.
+        left = request.time_limit - (time.monotonic() - began) - _FINISH_SECONDS
+        progress.seconds = spent + max(left, 1.0)
+    trainer.fit(module, _loader(module, data.cache, start, device), ckpt_path=checkpoint)
+    summary = {
+        **module.weights().provenance,
+        "wall_seconds": round(time.monotonic() - began, 1),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+    }
+    _write_json(summary, request.out / "summary.json")
+    return summary
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Frames to train on (``taken`` of ``cache``) and to validate on (``held`` of ``held_cache``)."""
+
+    cache: FrameCache
+    taken: NDArray[np.int64]
+    held_cache: FrameCache
+    held: NDArray[np.int64]
+
+
+def _open_data(config: TrainingConfig, request: RunRequest) -> _Data:
+    settings = config.trainer
+    cache_dir = request.cache_dir or request.out / "cache"
+    workers = settings.decode_workers
+    cache = open_cache(request.data, config, cache_dir, workers=workers, on_progress=_report)
+    everything = np.arange(len(cache))
+    if request.validation:
+        held_cache = open_cache(request.validation, config, cache_dir, workers=workers)
+        held = draw_frames(len(held_cache), settings.validation_frames, settings.seed)
+        return _Data(cache, everything, held_cache, held)
+    share = min(round(len(cache) * settings.validation_share), settings.validation_frames)
+    held = draw_frames(len(cache), min(share, len(cache) - 1), settings.seed)
+    return _Data(cache, np.setdiff1d(everything, held), cache, held)
+
+
+def _provenance(config: TrainingConfig, request: RunRequest, data: _Data) -> dict[str, Any]:
+    return {
+        "data": [folder.name for folder in request.data],
+        "frames": len(data.taken),
+        "seed": config.trainer.seed,
+        "initial": None if request.initial is None else request.initial.name,
+    }
+
+
+def _device() -> torch.device:
+    """The first GPU, set up for speed, or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    return torch.device("cuda", 0)
+
+
+def _checkpoint_to_resume(config: TrainingConfig, request: RunRequest) -> Path | None:
+    path = request.out / "last.ckpt"
+    if not path.is_file():
+        return None
+    if not request.resume:
+        raise FileExistsError(
+            f"{path}: --out holds a run already; add --resume to go on, or name another folder"
+        )
+    _refuse_mismatch(load_weights(path).config, config, path)
+    return path
+
+
+def _refuse_mismatch(found: TrainingConfig, wanted: TrainingConfig, path: Path) -> None:
+    for name in _MUST_MATCH:
+        ours, theirs = getattr(wanted, name), getattr(found, name)
+        if name == "network":  # Where the first weights came from no longer matters.
+            theirs = theirs.model_copy(update={"weights": ours.weights})
+        if ours != theirs:
+            raise WeightsError(f"{path}: {name}: expected {ours!r} as configured, found {theirs!r}")
+
+
+def _start_from(network: DetectNet, config: TrainingConfig, path: Path) -> None:
+    weights = load_weights(path)
+    if weights.config.network.architecture != config.network.architecture:
+        raise WeightsError(
+            f"{path}: network.architecture: expected {config.network.architecture!r}, "
+            f"found {weights.config.network.architecture!r}"
+        )
+    try:
+        network.load_state_dict(weights.state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path}: weights of another network: {str(error).splitlines()[-1].strip()}"
+        ) from error
+
+
+def _position(checkpoint: Path) -> tuple[int, float]:
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return int(content["global_step"]), float(content["palletjack_run"]["seconds"])
+
+
+def _make_module(
+    config: TrainingConfig, network: DetectNet, data: _Data, progress: Progress, device: torch.device
+) -> DetectNetModule:
+    order = FrameOrder(data.taken, config.trainer.batch_size, config.trainer.seed)
+    wanted = config.trainer.frames_on_device
+    resident = None
+    if wanted == "always" or (wanted == "auto" and fits_on(device, data.cache)):
+        resident = put_on_device(data.cache, device)
+    _choose_layout(config, network, device)
+    return DetectNetModule(config, network, data.cache, order, progress, resident)
+
+
+def _choose_layout(config: TrainingConfig, network: DetectNet, device: torch.device) -> None:
+    wanted = config.trainer.memory_layout
+    if wanted == "auto" and device.type == "cuda":
+        shape = (config.trainer.batch_size, 3, config.input.height, config.input.width)
+        images = torch.rand(shape, device=device)
+        seconds = use_fastest_layout(network.to(device), images, half=runs_in_half(config, device))
+        text = ", ".join(f"{layout} {1e3 * taken:.0f} ms" for layout, taken in seconds.items())
+        print(f"forward and backward pass by memory layout: {text}", file=sys.stderr, flush=True)
+    else:
+        use_layout(network, torch.contiguous_format if wanted == "contiguous" else torch.channels_last)
+
+
+def _make_trainer(
+    config: TrainingConfig,
+    request: RunRequest,
+    device: torch.device,
+    start: int,
+    validation: Validation,
+) -> lightning.Trainer:
+    settings = config.trainer
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Lightning warns about an iterable data set without a length and about few workers; both are meant.
+    warnings.filterwarnings("ignore", module="lightning")
+    return lightning.Trainer(
+        accelerator=device.type,
+        devices=1,
+        precision="bf16-mixed" if runs_in_half(config, device) else "32-true",
+        max_epochs=-1,
+        max_steps=_last_step(settings.steps, request),
+        logger=_loggers(request.out, start),
+        callbacks=[
+            RunLog(config),
+            Overlays(request.out / "overlays"),
+            Snapshots(request.out / "snapshots", settings.snapshots),
+            validation,
+            Checkpoints(request.out, settings.checkpoint_every),
+            TimeLimit(),
+        ],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=request.out,
+    )
+
+
+def _last_step(steps: int, request: RunRequest) -> int:
+    """The step to end at; -1 is Lightning's "none"."""
+    if request.stop_after is not None:
+        return request.stop_after
+    return -1 if request.time_limit is not None else steps
+
+
+def _loggers(out: Path, start: int) -> list[Logger]:
+    # A resumed run writes a new table: Lightning would empty the old one.
+    table = CSVLogger(out, name="logs", version=f"from_step_{start:06d}", flush_logs_every_n_steps=1)
+    loggers: list[Logger] = [table]
+    try:
+        loggers.append(TensorBoardLogger(out, name="logs", version="tensorboard"))
+    except ModuleNotFoundError:
+        print("TensorBoard is not installed; scalars go to the CSV file only.", file=sys.stderr)
+    return loggers
+
+
+def _loader(module: DetectNetModule, cache: FrameCache, start: int, device: torch.device) -> DataLoader:
+    if module.has_resident_frames:
+        return DataLoader(StepBatches(None, module.order, start), batch_size=None)
+    workers = module.config.trainer.loader_workers
+    if workers is None:
+        workers = min(_STREAMING_WORKERS, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
+    return DataLoader(
+        StepBatches(cache, module.order, start),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def _report(done: int, total: int) -> None:
+    if done == total or done % 512 < 32:
+        print(f"decoded {done} of {total} frames", file=sys.stderr, flush=True)
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
