@@ -326,3 +326,9 @@ def test_cone_and_ladder_have_their_heights() -> None:
     assert clutter.build_cone(clutter.ConeParams(height=0.6)).bounds()[1][2] == pytest.approx(0.6, abs=1e-3)
     ladder = clutter.build_step_ladder(clutter.StepLadderParams(steps=6))
     assert ladder.bounds()[1][2] == pytest.approx(ladder.anchors["top"][2], abs=0.03)
+
+
+def test_every_sampled_rack_is_valid() -> None:
+    # A low first level and a small step once gave racks under the smallest allowed height.
+    for seed in range(3000):
+        racks.sample_rack(np.random.default_rng(seed))

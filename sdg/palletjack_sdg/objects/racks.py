@@ -354,7 +354,7 @@ def sample_rack(rng: np.random.Generator) -> RackParams:
         bay_width=float(rng.choice([1.85, 2.7, 2.8, 3.3, 3.6], p=[0.1, 0.35, 0.25, 0.15, 0.15])),
         depth=float(rng.uniform(1.0, 1.15)),
         level_heights=tuple(round(level, 3) for level in levels),
-        height=round(levels[-1] + float(rng.uniform(0.2, 0.9)), 3),
+        height=round(max(1.5, levels[-1] + float(rng.uniform(0.2, 0.9))), 3),
         upright_color=UPRIGHT_COLORS[int(rng.choice(4, p=[0.5, 0.22, 0.15, 0.13]))],
         beam_color=BEAM_COLORS[int(rng.choice(4, p=[0.55, 0.28, 0.1, 0.07]))],
         ground_level=kinds[int(rng.choice(3, p=[0.35, 0.2, 0.45]))],
