@@ -12,7 +12,7 @@ export ROS_LOCALHOST_ONLY := 1
 ## Render, detect, drive, report: out/demo/index.html. IMAGES=dir runs the detector on your own photos.
 demo:
 	bootstrap/bootstrap.sh demo
-	$(BIN)/palletjack demo --out out/demo $(if $(IMAGES),--images "$(IMAGES)")
+	$(BIN)/palletjack demo --out out/demo $${IMAGES:+--images "$$IMAGES"}
 
 ## Lint, type-check and run every test that can run on this machine.
 test: lint

@@ -74,7 +74,8 @@ def floor(value: int = 128, roughness: float = 1.0) -> Surface:
 def ceiling_lights(count: int = 4, radiance: float = 20.0) -> tuple[RectLight, ...]:
     """Lamps in a row along x, 4 m above the floor, shining down."""
     return tuple(
-        RectLight((1.5 * k, 0.0, 4.0), (0.5, 0.0, 0.0), (0.0, -0.1, 0.0), (radiance,) * 3) for k in range(count)
+        RectLight((1.5 * k, 0.0, 4.0), (0.5, 0.0, 0.0), (0.0, -0.1, 0.0), (radiance,) * 3)
+        for k in range(count)
     )
 
 
