@@ -7,6 +7,7 @@ import typer
 from palletjack_cli.benchmark import benchmark
 from palletjack_cli.demo import demo
 from palletjack_sdg import commands as data
+from palletjack_sdg.isaac_sim import commands as isaac_sim
 from palletjack_sim import commands as simulation
 from palletjack_training import commands as training
 from palletjack_training import evaluation_commands as evaluation
@@ -21,6 +22,7 @@ app = typer.Typer(
 
 app.command()(data.generate)
 app.command()(data.inspect)
+app.command()(isaac_sim.normalize_kitti)
 app.command()(training.train)
 app.command()(training.export)
 app.command()(evaluation.predict)

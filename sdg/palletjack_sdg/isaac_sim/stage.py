@@ -1,0 +1,179 @@
+"""A scene as a USD stage: metres, z up, one mesh for each part, the numbers of the plan and no others.
+
+Needs ``pxr`` (Isaac Sim brings it; elsewhere the package usd-core). Radiance is written as UsdLux
+intensity times colour, unscaled: the sensor stage meters each frame, so only ratios matter. The camera
+is a pinhole; distortion is added after the render (see ``lens``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdSemantics, UsdShade, Vt
+
+from palletjack_sdg.geometry import Material, Part
+from palletjack_sdg.isaac_sim.lens import pinhole_around
+from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
+from palletjack_sdg.sensor import srgb_decode
+
+APERTURE_MM = 20.955
+CLIPPING_M = (0.1, 1000.0)
+CLASS_TAXONOMY = "class"
+INSTANCE_TAXONOMY = "palletjack_instance"
+CAMERA_PATH = "/World/Camera"
+# From OpenCV's axes (y down, z forward) to USD's (y up, looking along -z).
+OPTICAL_TO_USD = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def write_stage(scene: Scene, path: Path) -> None:
+    """Write ``scene`` to ``path`` (.usda or .usdc) and its textures to a folder beside it.
+
+    Raises:
+        DistortionError: the camera's distortion folds back inside the image.
+        OSError: a texture cannot be written.
+    """
+    textures = path.with_name(path.stem + "_textures")
+    textures.mkdir(parents=True, exist_ok=True)
+    stage = Usd.Stage.CreateNew(str(path))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
+    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/World").GetPrim())
+    for instance in scene.instances:
+        _add_instance(stage, instance, textures)
+    for number, surface in enumerate(scene.surfaces):
+        _add_surface(stage, f"/World/Room/surface_{number:02d}", surface, textures)
+    for number, light in enumerate(scene.lights):
+        _add_light(stage, f"/World/Lights/light_{number:03d}", light)
+    if max(scene.ambient) > 0.0:
+        _emit(UsdLux.DomeLight.Define(stage, "/World/Lights/sky"), scene.ambient)
+    _add_camera(stage, pinhole_around(scene.camera))
+    stage.GetRootLayer().Save()
+
+
+def instance_path(instance_id: int) -> str:
+    """Path of an instance's prim."""
+    return f"/World/Objects/object_{instance_id:05d}"
+
+
+def _add_instance(stage: Any, instance: Instance, textures: Path) -> None:
+    root = UsdGeom.Xform.Define(stage, instance_path(instance.instance_id))
+    _place(root, instance.pose)
+    _label(root.GetPrim(), INSTANCE_TAXONOMY, str(instance.instance_id))
+    if instance.label is not None:
+        _label(root.GetPrim(), CLASS_TAXONOMY, instance.label)
+    for number, part in enumerate(instance.prop.parts):
+        if len(part.faces):
+            _add_part(stage, f"{root.GetPath()}/part_{number:03d}", part, textures)
+
+
+def _add_part(stage: Any, path: str, part: Part, textures: Path) -> None:
+    mesh = _mesh(stage, path, part.vertices, part.faces)
+    if part.uvs is not None:
+        _set_uvs(mesh, part.uvs)
+    material = _material(stage, f"{path}/material", part.material, textures, "clamp")
+    UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
+
+
+def _add_surface(stage: Any, path: str, surface: Surface, textures: Path) -> None:
+    corners = np.asarray(surface.corners, dtype=np.float64)
+    mesh = _mesh(stage, path, corners.astype(np.float32), np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+    across = np.linalg.norm(corners[1] - corners[0]) / surface.tile_m[0]
+    up = np.linalg.norm(corners[3] - corners[0]) / surface.tile_m[1]
+    _set_uvs(mesh, np.array([[0, 1], [across, 1], [across, 1 - up], [0, 1 - up]], dtype=np.float32))
+    material = Material(roughness=surface.roughness, metallic=surface.metallic, texture=surface.texture)
+    shader = _material(stage, f"{path}/material", material, textures, "repeat")
+    UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(shader)
+
+
+def _mesh(stage: Any, path: str, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Any:
+    mesh = UsdGeom.Mesh.Define(stage, path)
+    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(vertices, np.float32)))
+    mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(faces), 3, np.int32)))
+    mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(np.ascontiguousarray(faces.reshape(-1), np.int32)))
+    # Without this, a renderer would round every box into a pebble.
+    mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    mesh.CreateDoubleSidedAttr(True)
+    return mesh
+
+
+def _set_uvs(mesh: Any, uvs: NDArray[np.float32]) -> None:
+    """USD counts v from the image's bottom row, we from its top row."""
+    flipped = np.stack([uvs[:, 0], 1.0 - uvs[:, 1]], axis=1).astype(np.float32)
+    primvar = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar(
+        "st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.vertex
+    )
+    primvar.Set(Vt.Vec2fArray.FromNumpy(np.ascontiguousarray(flipped)))
+
+
+def _material(stage: Any, path: str, material: Material, textures: Path, wrap: str) -> Any:
+    node = UsdShade.Material.Define(stage, path)
+    shader = UsdShade.Shader.Define(stage, f"{path}/surface")
+    shader.CreateIdAttr("UsdPreviewSurface")
+    for name in ("roughness", "metallic", "opacity"):
+        shader.CreateInput(name, Sdf.ValueTypeNames.Float).Set(float(getattr(material, name)))
+    diffuse = shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f)
+    if material.texture is None:
+        linear = srgb_decode(np.array(material.color, dtype=np.float32))
+        diffuse.Set(Gf.Vec3f(*(float(value) for value in linear)))
+    else:
+        file = textures / (path.strip("/").replace("/", "_") + ".png")
+        if not cv2.imwrite(str(file), cv2.cvtColor(material.texture, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"{file}: the texture could not be written")
+        reader = UsdShade.Shader.Define(stage, f"{path}/st")
+        reader.CreateIdAttr("UsdPrimvarReader_float2")
+        reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
+        image = UsdShade.Shader.Define(stage, f"{path}/texture")
+        image.CreateIdAttr("UsdUVTexture")
+        asset = Sdf.AssetPath(f"./{textures.name}/{file.name}")
+        image.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(asset)
+        image.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set("sRGB")
+        for axis in ("wrapS", "wrapT"):
+            image.CreateInput(axis, Sdf.ValueTypeNames.Token).Set(wrap)
+        st = reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
+        image.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(st)
+        diffuse.ConnectToSource(image.CreateOutput("rgb", Sdf.ValueTypeNames.Float3))
+    node.CreateSurfaceOutput().ConnectToSource(shader.CreateOutput("surface", Sdf.ValueTypeNames.Token))
+    return node
+
+
+def _add_light(stage: Any, path: str, light: RectLight) -> None:
+    """A UsdLux rectangle shines along its -z: with x along v and y along u that is u cross v."""
+    u, v = np.array(light.u, dtype=float), np.array(light.v, dtype=float)
+    half_u, half_v = float(np.linalg.norm(u)), float(np.linalg.norm(v))
+    rect = UsdLux.RectLight.Define(stage, path)
+    rect.CreateWidthAttr(2.0 * half_v)
+    rect.CreateHeightAttr(2.0 * half_u)
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1] = v / half_v, u / half_u
+    pose[:3, 2] = np.cross(pose[:3, 0], pose[:3, 1])
+    pose[:3, 3] = light.center
+    _place(rect, pose)
+    _emit(rect, light.radiance)
+
+
+def _emit(light: Any, radiance: tuple[float, float, float]) -> None:
+    peak = max(*radiance, 1e-9)
+    light.CreateIntensityAttr(peak)
+    light.CreateColorAttr(Gf.Vec3f(*(value / peak for value in radiance)))
+
+
+def _add_camera(stage: Any, camera: Camera) -> None:
+    node = UsdGeom.Camera.Define(stage, CAMERA_PATH)
+    node.CreateHorizontalApertureAttr(APERTURE_MM)
+    node.CreateVerticalApertureAttr(APERTURE_MM * camera.height / camera.width)
+    node.CreateFocalLengthAttr(APERTURE_MM * camera.focal_px / camera.width)
+    node.CreateClippingRangeAttr(Gf.Vec2f(*CLIPPING_M))
+    _place(node, camera.pose @ OPTICAL_TO_USD)
+
+
+def _place(node: Any, pose: NDArray[np.float64]) -> None:
+    # USD multiplies row vectors from the left: its matrix is the transpose of ours.
+    node.AddTransformOp().Set(Gf.Matrix4d(np.asarray(pose, dtype=float).T.tolist()))
+
+
+def _label(prim: Any, taxonomy: str, value: str) -> None:
+    UsdSemantics.LabelsAPI.Apply(prim, taxonomy).CreateLabelsAttr().Set(Vt.TokenArray([value]))
