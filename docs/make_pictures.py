@@ -1,6 +1,6 @@
 """Make the pictures of this documentation again: `python docs/make_pictures.py FRAMES`.
 
-FRAMES is a data set of `palletjack generate` that the shipped model was not trained on. Everything is rendered
+FRAMES is a data set of `palletjack generate` that the shipped model was not trained on. All is rendered
 by this project; no photo goes in. The track is a run of `palletjack simulate`, copied by hand.
 """
 
