@@ -195,6 +195,22 @@ def test_denoising_comes_closer_to_the_truth() -> None:
     assert clean.mean() == pytest.approx(truth.mean(), rel=0.03)
 
 
+@pytest.mark.render
+def test_a_denoised_frame_does_not_depend_on_the_number_of_threads() -> None:
+    if not denoise.is_available():
+        pytest.skip("mitsuba-oidn is not installed")
+    dr = pytest.importorskip("drjit")
+    what = scene(looking_along_x(192, 112), Instance(1, simple_truck(), at(3.0, 0.0, 30.0)))
+    settings = RenderSettings(spp=1, denoise=True, variant="cpu")
+    usual = dr.thread_count()
+    try:
+        frames = [start(replace(settings, threads=count)).render(what).linear for count in (1, 2, 3)]
+    finally:
+        dr.set_thread_count(usual)
+    assert np.array_equal(frames[0], frames[1])
+    assert np.array_equal(frames[0], frames[2])
+
+
 def test_without_llvm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     dr = pytest.importorskip("drjit")
     pytest.importorskip("mitsuba")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+
+# The filter splits its sums among its threads, so that their number shows in the last digits of a pixel.
+# It must not follow the number of workers: a frame is the same in any of them.
+CPU_THREADS = 2
 
 
 def is_available() -> bool:
@@ -23,15 +28,24 @@ def denoise(color: Image, albedo: Image, normal: Image) -> Image:
     Raises:
         RuntimeError: the filter failed.
     """
-    filtered = _package().denoise(
-        np.ascontiguousarray(color), np.ascontiguousarray(albedo), np.ascontiguousarray(normal), hdr=True
-    )
+    images = [np.ascontiguousarray(image) for image in (color, albedo, normal)]
+    filtered = _package().denoise(*images, hdr=True, device=_cpu())
     return np.asarray(filtered, dtype=np.float32)
 
 
 def denoise_on_device(color: Any, albedo: Any, normal: Any) -> Any:
     """Like ``denoise`` for arrays of Dr.Jit on a GPU, without bringing them to the CPU."""
     return _package().denoise(color, albedo, normal, hdr=True)
+
+
+@functools.cache
+def _cpu() -> Any:
+    """The processor with a pool of threads of its own, made once per process."""
+    package = _package()
+    device = package.Device(package.DeviceType.CPU)
+    device.num_threads = CPU_THREADS
+    device.commit()
+    return device
 
 
 def _package() -> Any:
