@@ -145,8 +145,9 @@ def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = 
     dataset = job.dataset
     identity = job_identity(job, recipe)
     check_same_job(dataset, identity)
+    earlier = read_manifest(dataset.root) if dataset.manifest.exists() else {}
     dataset.create_folders(job.plans)
-    write_manifest(dataset, identity)
+    write_manifest(dataset, {**identity, **_record(dataset, earlier, None, {})})
     wanted = range(job.start, job.start + job.frames)
     missing = [index for index in wanted if not dataset.is_complete(index)]
     written: list[int] = []
@@ -160,12 +161,12 @@ def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = 
         if on_frame is not None:
             on_frame(report)
 
+    stopped, description = None, None
     try:
-        stopped, description = run_frames(job, missing, note) if missing else (None, None)
+        if missing:
+            stopped, description = run_frames(job, missing, note)
     finally:
-        write_manifest(dataset, identity)
-    if description is not None:
-        write_manifest(dataset, {**identity, "renderer": description, "failed": failed})
+        write_manifest(dataset, {**identity, **_record(dataset, earlier, description, failed)})
     return GenerateSummary(
         written=tuple(sorted(written)),
         skipped=job.frames - len(missing),
@@ -174,6 +175,20 @@ def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = 
         stopped=stopped,
         seconds=time.monotonic() - start,
     )
+
+
+def _record(
+    dataset: Dataset,
+    earlier: dict[str, Any],
+    description: dict[str, object] | None,
+    failed: dict[int, str],
+) -> dict[str, Any]:
+    """The renderer and the frames that are still failed, of this run and of the ones that it continues."""
+    before = {int(index): reason for index, reason in earlier.get("failed", {}).items()}
+    still = {index: reason for index, reason in before.items() if not dataset.is_complete(index)}
+    renderer = description or earlier.get("renderer")
+    record: dict[str, Any] = {} if renderer is None else {"renderer": renderer}
+    return {**record, "failed": {**still, **failed}}
 
 
 def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:

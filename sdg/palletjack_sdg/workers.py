@@ -169,6 +169,9 @@ class _Dispatcher:
             self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:
+        if worker not in self._workers:
+            # A frame that fails for good stops all workers, its own included.
+            return
         self._workers.remove(worker)
         worker.pipe.close()
         worker.process.join(10.0)

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from palletjack_sdg import dataset as dataset_module
 from palletjack_sdg import generate as generate_module
+from palletjack_sdg import workers as workers_module
 from palletjack_sdg.dataset import DatasetError, read_manifest
+from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, generate
 from palletjack_sdg.inspect_dataset import inspect_dataset
 from palletjack_sdg.kitti import KittiObject, write_labels
@@ -174,6 +176,46 @@ def test_a_full_disk_stops_the_run_and_leaves_it_resumable(
     assert "No space left" in summary.stopped
     assert summary.remaining == 1
     assert generate(job).written == (1, 2)
+
+
+def test_a_full_disk_stops_several_workers_in_order(job: GenerateJob) -> None:
+    dispatcher = workers_module._Dispatcher(job, [0, 1, 2], lambda report: None, None)
+    context = multiprocessing.get_context("fork")
+    staff = []
+    for frame in (0, 1):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=theirs.close, daemon=True)
+        process.start()
+        staff.append(workers_module._Worker(process, ours, frame=frame, ready=True))
+    dispatcher._workers = list(staff)
+    for worker in staff:
+        dispatcher._hear(worker, FrameReport(worker.frame or 0, error="No space left on device", fatal=True))
+    assert dispatcher._workers == []
+    assert dispatcher._stopped == "No space left on device"
+
+
+def test_a_run_with_nothing_to_do_keeps_what_the_manifest_knew(
+    job: GenerateJob, flat: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = FrameMaker.write
+
+    def fail_once(maker: FrameMaker, plan: FramePlan, seconds: dict[str, float]) -> None:
+        if plan.index == 1:
+            raise ValueError("bad frame")
+        write(maker, plan, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameMaker, "write", fail_once)
+        generate(job)
+    made = read_manifest(job.out)
+    assert made["renderer"] == FlatRenderer.description
+    assert list(made["failed"]) == ["1"]
+    assert "bad frame" in made["failed"]["1"]
+    generate(replace(job, frames=1))
+    assert read_manifest(job.out) == made
+    generate(job)
+    mended = read_manifest(job.out)
+    assert (mended["renderer"], mended["failed"]) == (made["renderer"], {})
 
 
 def test_the_time_limit_begins_no_further_frame(job: GenerateJob, flat: None) -> None:
