@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import array
+import io
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from palletjack_detection.image_conversion import (
     SUPPORTED_ENCODINGS,
@@ -133,6 +135,13 @@ def test_compressed_images() -> None:
     assert np.abs(compressed_to_rgb(format="jpeg", data=jpeg).astype(int) - rgb).mean() < 5
     np.testing.assert_array_equal(
         compressed_to_rgb(format="jpeg", data=jpeg + bytes(16)), compressed_to_rgb(format="jpeg", data=jpeg)
+    )
+    # Pixels as stored: an EXIF field that says "turn me" moves no box.
+    header = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    turned = jpeg[:2] + b"\xff\xe1" + (len(header) + 2).to_bytes(2, "big") + header + jpeg[2:]
+    assert Image.open(io.BytesIO(turned)).getexif()[0x0112] == 6
+    np.testing.assert_array_equal(
+        compressed_to_rgb(format="jpeg", data=turned), compressed_to_rgb(format="jpeg", data=jpeg)
     )
     for data, reason in [
         (jpeg[:-100], "truncated data"),

@@ -140,7 +140,8 @@ def compressed_to_rgb(*, format: str, data: Buffer) -> ByteImage:
         # OpenCV would fill the missing part with grey and say nothing.
         raise ImageRefused("truncated data", f"data: a JPEG of {len(buffer)} bytes without its end marker")
     try:
-        bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+        # As stored: a camera's boxes lie in the pixels it sent, whatever an EXIF field says of turning them.
+        bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise ImageRefused("not decodable", f"data ({format!r}, {len(buffer)} bytes): {error}") from error
     if bgr is None:
