@@ -97,6 +97,7 @@ def test_no_readable_image_fails_and_keeps_the_old_file(tiny: Path, images: Path
         ({"--images": "absent"}, "absent: expected a folder of images, found nothing there"),
         ({"--class": "forklift"}, "--class: expected one of palletjack, found 'forklift'"),
         ({"--draw": "IMAGES"}, "--draw: expected another folder than --images"),
+        ({"--out": "IMAGES"}, "--out: expected a file to write, found the folder"),
     ],
 )
 def test_wrong_arguments_end_in_one_clear_line(

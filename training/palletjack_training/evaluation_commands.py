@@ -40,6 +40,8 @@ def predict(
     from palletjack_training.evaluation.predictions import write_predictions
 
     with _errors_to_exit():
+        if out.is_dir():
+            raise ValueError(f"--out: expected a file to write, found the folder {out}")
         detector = _load(model, threshold)
         paths = list_images(images)
         if draw is not None and draw.resolve() == images.resolve():

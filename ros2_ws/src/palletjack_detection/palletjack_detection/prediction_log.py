@@ -1,7 +1,8 @@
 """What the detector answered for each file of a folder, written as two JSON files.
 
-``predictions.json`` is what ``palletjack predict`` writes: {"file": [[xmin, ymin, xmax, ymax, score],
-...]} in pixels of the file. ``latency.json`` holds milliseconds from publishing an image to receiving
+``predictions.json`` has the form of ``palletjack predict``: {"file": [[xmin, ymin, xmax, ymax, score],
+...]} in pixels of the file, but holds what the node published: boxes of every class from its
+``score_threshold`` up. ``latency.json`` holds milliseconds from publishing an image to receiving
 its detections, and the files that were skipped with the reason.
 """
 
