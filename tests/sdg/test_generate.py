@@ -180,11 +180,12 @@ def test_a_full_disk_stops_the_run_and_leaves_it_resumable(
 
 def test_a_full_disk_stops_several_workers_in_order(job: GenerateJob) -> None:
     dispatcher = workers_module._Dispatcher(job, [0, 1, 2], lambda report: None, None)
+    context = multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("fork")
     staff = []
     for frame in (0, 1):
         ours, theirs = context.Pipe()
-        process = context.Process(target=theirs.close, daemon=True)
+        process = context.Process(target=os.getpid, daemon=True)
         process.start()
         staff.append(workers_module._Worker(process, ours, frame=frame, ready=True))
     dispatcher._workers = list(staff)
