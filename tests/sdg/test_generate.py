@@ -184,7 +184,7 @@ def test_a_full_disk_stops_several_workers_in_order(job: GenerateJob) -> None:
     context = multiprocessing.get_context("fork")
     staff = []
     for frame in (0, 1):
-        ours, theirs = context.Pipe()
+        ours, _theirs = context.Pipe()
         process = context.Process(target=os.getpid, daemon=True)
         process.start()
         staff.append(workers_module._Worker(process, ours, frame=frame, ready=True))
