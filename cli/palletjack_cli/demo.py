@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -37,13 +38,21 @@ def demo(
     Example: `palletjack demo --images ~/photos --out out/demo`
     """
     from palletjack_cli import demo_report
+    from palletjack_detection.image_files import ImageFileError, list_images
 
     started = time.monotonic()
     root = repository_root()
     out = out.resolve()
     model = (model or root / "models" / "palletjack_lite").resolve()
-    if images is not None and not images.is_dir():
-        raise typer.BadParameter(f"{images}: expected a folder of images", param_hint="--images")
+    if images is not None:
+        try:
+            list_images(images)
+        except ImageFileError as error:
+            typer.secho(f"demo: --images: {error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+    # Were a step to leave nothing, the report must not show an earlier run's.
+    for stale in ("detections", "closed_loop", "pictures"):
+        shutil.rmtree(out / stale, ignore_errors=True)
 
     step("1/4", f"rendering {frames} frames of recipe {RECIPE}")
     dataset = out / "frames"
@@ -60,20 +69,25 @@ def demo(
     loop_exit = drive(SCENARIO, model, out / "closed_loop")
 
     step("4/4", "writing the report")
-    summary = demo_report.write(
-        out=out,
-        recipe=RECIPE,
-        dataset=dataset,
-        photos=photos.resolve(),
-        detections=out / "detections",
-        closed_loop=out / "closed_loop",
-        model=model,
-        seconds=time.monotonic() - started,
-    )
+    try:
+        summary = demo_report.write(
+            out=out,
+            recipe=RECIPE,
+            dataset=dataset,
+            photos=photos.resolve(),
+            detections=out / "detections",
+            closed_loop=out / "closed_loop",
+            model=model,
+            seconds=time.monotonic() - started,
+        )
+    except (ValueError, OSError) as error:
+        typer.secho(f"demo: no report: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
     typer.echo(summary.describe())
     typer.echo(f"report: {out / 'index.html'}")
-    if loop_exit > 1:
-        raise typer.Exit(loop_exit)
+    if loop_exit != 0:
+        typer.secho(f"demo: the closed loop ended with exit code {loop_exit}", fg="red", err=True)
+        raise typer.Exit(1)
 
 
 def step(number: str, what: str) -> None:
@@ -82,12 +96,30 @@ def step(number: str, what: str) -> None:
 
 
 def generate(recipe: str, seed: int, frames: int, out: Path) -> None:
-    """Render a data set with the embedded renderer; frames that are already there are kept."""
+    """Render a data set with the embedded renderer; frames of the same job that are there are kept."""
+    if not can_continue(recipe, seed, frames, out):
+        shutil.rmtree(out)
     run(
         palletjack(
             "generate", "--recipe", recipe, "--seed", str(seed), "--frames", str(frames), "--out", str(out)
         )
     )
+
+
+def can_continue(recipe: str, seed: int, frames: int, out: Path) -> bool:
+    """Whether ``out`` is no data set yet, or one of this job's with no more frames than it asks for."""
+    from palletjack_sdg.dataset import DatasetError, read_manifest
+    from palletjack_sdg.generate import GenerateJob, check_same_job, job_identity
+    from palletjack_sdg.recipe import load_recipe
+
+    job = GenerateJob(recipe=recipe, out=out, frames=frames, seed=seed)
+    if not job.dataset.manifest.exists():
+        return True
+    try:
+        check_same_job(job.dataset, job_identity(job, load_recipe(recipe)))
+        return int(read_manifest(out)["counts"]["frames"]) <= frames
+    except DatasetError:
+        return False
 
 
 def detect(root: Path, model: Path, images: Path, out: Path) -> None:
@@ -99,7 +131,10 @@ def detect(root: Path, model: Path, images: Path, out: Path) -> None:
 
 
 def drive(scenario: str, model: Path, out: Path) -> int:
-    """Run the closed loop and return its exit code: 0 passed, 1 failed; anything else is an error."""
+    """Run the closed loop and return its exit code: 0 passed, 1 failed; anything else is an error.
+
+    A simulator that was killed leaves a negative code and no result.
+    """
     command = palletjack("simulate", scenario, "--model", str(model), "--out", str(out))
     return subprocess.call([*command, "--duration", str(DURATION_S)])
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from palletjack_cli.repository import commit_id, repository_root
 from palletjack_detection.drawing import draw_box
+from palletjack_detection.image_files import read_image
 from palletjack_detection.model_folder import load_model_spec
 from palletjack_sdg.kitti import read_labels
 from palletjack_sim.verdict import RunResult
@@ -230,11 +231,8 @@ def read_json(path: Path) -> Any:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return an image as RGB (H, W, 3)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(f"{path}: expected a readable image")
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+    """Return an image as RGB (H, W, 3), read as the detector reads it."""
+    return np.array(read_image(path))
 
 
 def write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
@@ -246,5 +244,6 @@ def write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    # A file name need not be UTF-8; what of it is not becomes a question mark.
+    temporary.write_bytes(text.encode("utf-8", errors="replace"))
     os.replace(temporary, path)
