@@ -1,0 +1,133 @@
+"""The documentation against the code: links, commands, arguments and numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from palletjack_cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+SKIPPED = {".venv", "out", "runs", "build", "install", "log", ".git"}
+PAGES = sorted(
+    path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts[:-1])
+)
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+LAUNCH = ROOT / "ros2_ws" / "src" / "palletjack_detection" / "launch" / "detect.launch.py"
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def shell_lines(text: str) -> list[str]:
+    """Return the lines of fenced and indented code."""
+    fenced = [
+        line for block in re.findall(r"```(?:sh|bash)?\n(.*?)```", text, re.S) for line in block.split("\n")
+    ]
+    indented = [line for line in text.split("\n") if line.startswith("    ")]
+    return [line.split("#")[0].strip() for line in [*fenced, *indented]]
+
+
+def dead_links(page: Path, text: str) -> list[str]:
+    """Return the relative targets of links and pictures that do not exist."""
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    local = [target for target in targets if target and "://" not in target]
+    return [target for target in local if not (page.parent / target).exists()]
+
+
+def wrong_commands(text: str) -> list[str]:
+    """Return the `palletjack` lines that the command line would not take."""
+    wrong = []
+    for line in shell_lines(text):
+        if not line.startswith("palletjack "):
+            continue
+        verb, *words = shlex.split(line)[1:]
+        if verb in COMMANDS:
+            try:
+                COMMANDS[verb].make_context(verb, words)
+                continue
+            except Exception as error:  # the vendored parser's exceptions have no public name
+                line += f"  ({error})"
+        wrong.append(line)
+    return wrong
+
+
+def unknown_launch_arguments(text: str) -> list[str]:
+    """Return arguments given to detect.launch.py that it does not declare."""
+    declared = set(re.findall(r'"([a-z_]+)"', LAUNCH.read_text()))
+    lines = [line for line in shell_lines(text) if "detect.launch.py" in line]
+    given = [name for line in lines for name in re.findall(r"([a-z_]+):=", line)]
+    return [name for name in given if name not in declared]
+
+
+def test_there_is_documentation() -> None:
+    assert {"README.md", "docs/recipe.md", "docs/support.md"} <= set(names(PAGES))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert dead_links(page, page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_commands_and_launch_arguments_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert wrong_commands(text) == []
+    assert unknown_launch_arguments(text) == []
+
+
+def test_the_checks_find_what_is_wrong() -> None:
+    assert dead_links(ROOT / "README.md", "[a](docs/none.md) [b](LICENSE)") == ["docs/none.md"]
+    assert len(wrong_commands("```sh\npalletjack generate --wokers 2\npalletjack fly\n```")) == 2
+    assert unknown_launch_arguments("```sh\nros2 launch p detect.launch.py imge:=x camera:=topic\n```") == [
+        "imge"
+    ]
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        for line in shell_lines(page.read_text(encoding="utf-8")):
+            if line.startswith("make "):
+                assert f"\n{line.split()[1]}:" in makefile, f"{page}: {line}"
+
+
+def test_launch_table_names_declared_arguments() -> None:
+    table = (ROOT / "docs" / "ros.md").read_text().split("## Launch arguments")[1].split("##")[0]
+    documented = {
+        name
+        for row in table.split("\n")
+        for name in re.findall(r"`([a-z_]+)`", row.split("|")[1:2][0] if "|" in row else "")
+    }
+    declared = set(re.findall(r'"([a-z_]+)"', LAUNCH.read_text()))
+    assert len(documented) >= 15
+    assert documented <= declared
+
+
+def test_the_readme_states_the_numbers_of_the_shipped_model() -> None:
+    loco = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())["metrics"]["loco"]
+    readme = (ROOT / "README.md").read_text()
+    for label, counts in (("at its threshold 0.65", loco["at_threshold"]), ("at 0.5", loco["at_half"])):
+        row = next(line for line in readme.split("\n") if f"`palletjack_lite`, {label}" in line)
+        numbers = [cell.strip() for cell in row.split("|")[3:7]]
+        stated = [counts["precision"], counts["recall"], counts["f1"], loco["ap50"]]
+        assert numbers == [f"{value:.2f}" for value in stated]
+    low, high = loco["intervals_95"]["ap50"]
+    assert f"{low:.2f}\nto {high:.2f}" in readme or f"{low:.2f} to {high:.2f}" in readme
+
+
+def test_the_table_of_the_recipe_is_current() -> None:
+    place = ROOT / "docs" / "make_recipe_table.py"
+    spec = importlib.util.spec_from_file_location("make_recipe_table", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page_with(module.table()), f"run: python {place}"
