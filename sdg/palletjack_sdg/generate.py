@@ -19,7 +19,7 @@ import cv2
 from palletjack_sdg.compose import build_scene
 from palletjack_sdg.dataset import Dataset, DatasetError, ImageFormat, read_manifest, write_manifest
 from palletjack_sdg.frame_plan import FramePlan
-from palletjack_sdg.labels import LabelRules, label_frame
+from palletjack_sdg.labels import label_frame
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
 from palletjack_sdg.render import Renderer, RenderSettings, create_renderer
@@ -39,7 +39,6 @@ class GenerateJob:
     start: int = 0
     workers: int = 1
     render: RenderSettings = field(default_factory=RenderSettings)
-    labels: LabelRules = field(default_factory=LabelRules)
     image_format: ImageFormat = "jpg"
     plans: bool = False
     time_limit_s: float | None = None
@@ -112,7 +111,7 @@ class FrameMaker:
         sampler_seed = draw_seed(substream(seed, index, "path sampler"))
         result = self._renderer.render(scene, sampler_seed)
         seconds.update(result.seconds)
-        labels = timed(seconds, "labels", lambda: label_frame(scene, result, self._job.labels))
+        labels = timed(seconds, "labels", lambda: label_frame(scene, result, self._recipe.labels))
         noise = substream(seed, index, "sensor noise")
         image = timed(seconds, "sensor", lambda: apply_sensor(result.linear, plan.sensor, noise))
         plan_json = plan.model_dump_json() if self._job.plans else None
@@ -195,7 +194,8 @@ def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
     """What must be equal for two runs to write into the same folder, and the versions at work."""
     return {
         "recipe": recipe.name,
-        "recipe_sha256": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+        # The label rules are compared by themselves, below: they change no image.
+        "recipe_sha256": hashlib.sha256(recipe.model_dump_json(exclude={"labels"}).encode()).hexdigest(),
         "seed": job.seed,
         "image_format": job.image_format,
         "render": {
@@ -204,7 +204,7 @@ def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
             "rr_depth": job.render.rr_depth,
             "denoise": job.render.denoise,
         },
-        "labels": job.labels.model_dump(),
+        "labels": recipe.labels.model_dump(),
         "versions": _versions(),
     }
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from palletjack_sdg.kitti import DONT_CARE, KittiObject
+from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.projection import project_triangles, rasterize, to_camera
 from palletjack_sdg.render.base import RenderResult
 from palletjack_sdg.scene import Camera, Instance, Scene
@@ -30,30 +30,6 @@ RASTER_SIDE_PX = 320
 BRIDGED_GAP = 0.03
 # How far around the frame the full area is counted, in frame sizes on each side.
 MARGIN_FRAMES = 1.0
-
-
-class LabelRules(BaseModel):
-    """When an object counts. What shows but falls under a limit is written as DontCare.
-
-    ``fully_visible`` and ``partly_visible`` are the visible shares from which KITTI's occlusion
-    levels 0 and 1 apply. An object of fewer than ``ignored_pixels`` visible pixels is left out.
-    ``min_box_fill`` is the least share of its box that shows: below it, the box is a picture of what
-    stands before the object (a load with only fork tips and grip around it).
-    Separate pieces smaller than ``min_piece_share`` of the largest one do not stretch the box.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_width_px: float = Field(default=6.0, ge=0.0)
-    min_height_px: float = Field(default=12.0, ge=0.0)
-    min_visible_pixels: int = Field(default=40, ge=1)
-    min_visible_share: float = Field(default=0.15, ge=0.0, le=1.0)
-    max_truncated: float = Field(default=0.85, ge=0.0, le=1.0)
-    ignored_pixels: int = Field(default=6, ge=1)
-    fully_visible: float = Field(default=0.95, ge=0.0, le=1.0)
-    partly_visible: float = Field(default=0.5, ge=0.0, le=1.0)
-    min_piece_share: float = Field(default=0.06, ge=0.0, le=1.0)
-    min_box_fill: float = Field(default=0.08, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.sensor import SensorRanges
 
@@ -219,6 +220,7 @@ class Recipe(Section):
     light: LightSection = LightSection()
     camera: CameraSection = CameraSection()
     sensor: SensorRanges = SensorRanges()
+    labels: LabelRules = LabelRules()
 
 
 def shipped_recipes() -> list[str]:

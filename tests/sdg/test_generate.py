@@ -24,7 +24,7 @@ from palletjack_sdg.dataset import DatasetError, read_manifest
 from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, generate
 from palletjack_sdg.inspect_dataset import inspect_dataset
-from palletjack_sdg.kitti import KittiObject, write_labels
+from palletjack_sdg.kitti import KittiObject, read_labels, write_labels
 from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.render import RenderError, RenderResult, RenderSettings, create_renderer, denoise
 from palletjack_sdg.scene import Scene
@@ -181,7 +181,6 @@ def test_a_full_disk_stops_the_run_and_leaves_it_resumable(
 def test_a_full_disk_stops_several_workers_in_order(job: GenerateJob) -> None:
     dispatcher = workers_module._Dispatcher(job, [0, 1, 2], lambda report: None, None)
     context = multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("fork")
     staff = []
     for frame in (0, 1):
         ours, _theirs = context.Pipe()
@@ -245,6 +244,36 @@ def test_data_sets_are_not_mixed(job: GenerateJob, flat: None) -> None:
     job.dataset.manifest.unlink()
     with pytest.raises(DatasetError, match="found images without one"):
         generate(job)
+
+
+class PatchRenderer(FlatRenderer):
+    """A grey frame in which 20 x 30 pixels show the first labelled object, if there is one."""
+
+    def render(self, scene: Scene, seed: int = 0) -> RenderResult:
+        result = super().render(scene, seed)
+        labelled = [item.instance_id for item in scene.instances if item.label is not None]
+        result.instance_ids[40:70, 50:70] = labelled[0] if labelled else 0
+        return result
+
+
+def test_the_rules_of_labels_are_the_recipes(
+    job: GenerateJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate_module, "create_renderer", lambda settings: PatchRenderer())
+    tree = yaml.safe_load(Path(job.recipe).read_text())
+    tree["trucks"]["empty_frames"] = 0.0
+    easy = {"min_visible_share": 0.0, "max_truncated": 1.0, "min_box_fill": 0.0}
+    found = {}
+    for name, rules in (("easy", easy), ("strict", {**easy, "min_height_px": 31.0})):
+        recipe = tmp_path / f"{name}.yaml"
+        recipe.write_text(yaml.safe_dump({**tree, "labels": rules}))
+        made = replace(job, recipe=str(recipe), out=tmp_path / name, frames=1)
+        generate(made)
+        found[name] = [(item.class_name, item.box) for item in read_labels(made.dataset.label(0))]
+    box = (50.0, 40.0, 70.0, 70.0)
+    assert found == {"easy": [("palletjack", box)], "strict": [("DontCare", box)]}
+    with pytest.raises(DatasetError, match=r"labels: expected .*'min_height_px': 31"):
+        generate(replace(job, recipe=str(tmp_path / "strict.yaml"), out=tmp_path / "easy", frames=1))
 
 
 def test_plans_rebuild_the_same_frame(job: GenerateJob, flat: None) -> None:

@@ -12,7 +12,8 @@ from tests.sdg.scenes import BARREL, at, box, looking_along_x, scene, simple_tru
 
 from palletjack_sdg.geometry import Prop
 from palletjack_sdg.kitti import DONT_CARE, KittiObject
-from palletjack_sdg.labels import LabelRules, amodal_areas, box_3d, label_frame
+from palletjack_sdg.label_rules import LabelRules
+from palletjack_sdg.labels import amodal_areas, box_3d, label_frame
 from palletjack_sdg.projection import (
     DistortionError,
     check_distortion,

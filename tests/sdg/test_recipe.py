@@ -44,6 +44,7 @@ def test_default_recipe_is_shipped_and_survives_a_round_trip(tmp_path: Path) -> 
     ("path", "value", "expected"),
     [
         ("trucks.stats", {}, "trucks.stats: unknown key; did you mean 'states'?"),
+        ("labels.min_heigth_px", 9, "labels.min_heigth_px: unknown key; did you mean 'min_height_px'?"),
         ("camera.hfov", [60, 70], "camera.hfov: unknown key; did you mean 'hfov_deg'?"),
         ("image.sizes.0.widht", 3, "image.sizes.0.widht: unknown key; did you mean 'width'?"),
         ("lights", {}, "lights: unknown key; did you mean 'light'?"),
