@@ -22,6 +22,7 @@ app = typer.Typer(
 
 app.command()(data.generate)
 app.command()(data.inspect)
+app.command()(data.convert)
 app.command()(isaac_sim.normalize_kitti)
 app.command()(training.train)
 app.command()(training.export)

@@ -1,7 +1,8 @@
-"""Commands of the data part: `palletjack generate` and `palletjack inspect`."""
+"""Commands of the data part: `palletjack generate`, `palletjack inspect` and `palletjack convert`."""
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,14 @@ class ImageFormatName(str, Enum):
 
     jpg = "jpg"
     png = "png"
+
+
+class DatasetFormatName(str, Enum):
+    """How a data set is laid out."""
+
+    kitti = "kitti"
+    coco = "coco"
+    yolo = "yolo"
 
 
 def generate(
@@ -133,3 +142,42 @@ def inspect(
         typer.echo(f"problem: {problem}", err=True)
     if report.problems:
         raise typer.Exit(1)
+
+
+def convert(
+    data: Annotated[Path, typer.Argument(help="Data set to convert; it stays as it is.")],
+    out: Annotated[Path, typer.Option(help="New or empty folder.")],
+    to: Annotated[DatasetFormatName, typer.Option(help="Format to write.")],
+    source: Annotated[
+        DatasetFormatName | None,
+        typer.Option("--from", help="Format to read; found from the files if left out."),
+    ] = None,
+    link: Annotated[bool, typer.Option(help="Hard links to the images instead of copies.")] = False,
+) -> None:
+    """Convert a labelled data set between KITTI, COCO and YOLO.
+
+    Boxes, classes and, where the format has them, regions to ignore survive the way there and back.
+
+    Example: `palletjack convert out/frames --to coco --out out/frames_coco`
+    """
+    from palletjack_sdg.convert import ConvertError
+    from palletjack_sdg.convert import convert as run
+
+    try:
+        with typer.progressbar(length=1000, label="images", file=sys.stderr) as bar:
+            summary = run(
+                data,
+                out,
+                to.value,
+                source.value if source else None,
+                link,
+                lambda done, total: bar.update(1000 * done // total - bar.pos),
+            )
+    except (ConvertError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(
+        f"{out}: {summary.images} images, {summary.objects} objects, {summary.ignored} ignored regions"
+    )
+    if summary.lost_ignored:
+        typer.echo(f"{to.value} cannot hold ignored regions: {summary.lost_ignored} were left out", err=True)

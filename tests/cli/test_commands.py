@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from palletjack_cli.main import app
 
-VERBS = ("generate", "inspect", "train", "evaluate", "predict", "export", "simulate", "benchmark", "demo")
+VERBS = (
+    *("generate", "inspect", "convert", "train", "evaluate"),
+    *("predict", "export", "simulate", "benchmark", "demo"),
+)
 ROOT = typer.main.get_command(app)
 
 

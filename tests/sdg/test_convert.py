@@ -1,0 +1,150 @@
+"""Conversion there and back: the same boxes and classes, nothing half-written, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from palletjack_cli.main import app
+from palletjack_sdg.convert import ConvertError, convert, detect_format
+from palletjack_sdg.kitti import DONT_CARE, KittiObject, read_labels, write_labels
+
+TRUCK = KittiObject(
+    "palletjack", (10.25, 4.5, 60.75, 90.01), 0.25, 1, 0.5, (1.2, 0.55, 1.6), (0.5, 1.0, 4.0), 0.624
+)
+NEAR = KittiObject("palletjack", (0.0, 0.0, 120.0, 96.0), 0.4, 0)
+LIFT = KittiObject("forklift", (70.0, 20.0, 119.99, 80.0), 0.0, 2)
+REGION = KittiObject(DONT_CARE, (30.0, 60.0, 40.5, 70.5))
+OBJECTS = {"000000": [TRUCK, LIFT, REGION], "000001": [], "000002": [NEAR]}
+
+
+@pytest.fixture
+def kitti(tmp_path: Path) -> Path:
+    root = tmp_path / "kitti"
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    for stem, objects in OBJECTS.items():
+        pixels = np.full((96, 120, 3), 40 + 10 * len(objects), np.uint8)
+        cv2.imwrite(str(root / "images" / f"{stem}.png"), pixels)
+        write_labels(root / "labels" / f"{stem}.txt", objects)
+    return root
+
+
+def labels(root: Path) -> dict[str, list[KittiObject]]:
+    return {path.stem: read_labels(path) for path in sorted((root / "labels").glob("*.txt"))}
+
+
+def test_kitti_to_coco_and_back_keeps_every_column(kitti: Path, tmp_path: Path) -> None:
+    summary = convert(kitti, tmp_path / "coco", "coco")
+    assert (summary.images, summary.objects, summary.ignored, summary.lost_ignored) == (3, 3, 1, 0)
+    assert detect_format(tmp_path / "coco") == "coco"
+    convert(tmp_path / "coco", tmp_path / "back", "kitti")
+    assert labels(tmp_path / "back") == labels(kitti)
+    for path in (kitti / "images").iterdir():
+        assert (tmp_path / "back" / "images" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_kitti_to_yolo_and_back_keeps_boxes_and_classes(kitti: Path, tmp_path: Path) -> None:
+    summary = convert(kitti, tmp_path / "yolo", "yolo")
+    assert (summary.ignored, summary.lost_ignored) == (1, 1)
+    convert(tmp_path / "yolo", tmp_path / "back", "kitti", source_format="yolo")
+    expected = {
+        stem: [(item.class_name, item.box) for item in objects if item.class_name != DONT_CARE]
+        for stem, objects in labels(kitti).items()
+    }
+    found = {
+        stem: [(item.class_name, item.box) for item in objects]
+        for stem, objects in labels(tmp_path / "back").items()
+    }
+    assert found == expected
+
+
+def test_coco_says_what_its_readers_expect(kitti: Path, tmp_path: Path) -> None:
+    convert(kitti, tmp_path / "coco", "coco")
+    document = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert {entry["id"]: entry["name"] for entry in document["categories"]} == {
+        1: "forklift",
+        2: "palletjack",
+    }
+    assert [(entry["file_name"], entry["width"], entry["height"]) for entry in document["images"]] == [
+        (f"{stem}.png", 120, 96) for stem in OBJECTS
+    ]
+    first = document["annotations"][0]
+    assert (first["image_id"], first["category_id"], first["iscrowd"]) == (1, 2, 0)
+    assert first["bbox"] == pytest.approx([10.25, 4.5, 50.5, 85.51])
+    assert first["area"] == pytest.approx(50.5 * 85.51, abs=1e-3)
+    # An evaluator matches by category: the region is to be ignored in each.
+    crowds = [entry for entry in document["annotations"] if entry["iscrowd"]]
+    assert [entry["category_id"] for entry in crowds] == [1, 2]
+    assert len({entry["id"] for entry in document["annotations"]}) == len(document["annotations"])
+
+
+def test_yolo_says_what_its_readers_expect(kitti: Path, tmp_path: Path) -> None:
+    convert(kitti, tmp_path / "yolo", "yolo")
+    content = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
+    assert content["names"] == {0: "forklift", 1: "palletjack"}
+    row = (tmp_path / "yolo" / "labels" / "000002.txt").read_text().split()
+    assert row[0] == "1"
+    assert [float(value) for value in row[1:]] == [0.5, 0.5, 1.0, 1.0]
+    assert (tmp_path / "yolo" / "labels" / "000001.txt").read_text() == ""
+
+
+def test_links_share_the_file(kitti: Path, tmp_path: Path) -> None:
+    convert(kitti, tmp_path / "coco", "coco", link=True)
+    assert (tmp_path / "coco" / "images" / "000000.png").samefile(kitti / "images" / "000000.png")
+
+
+def test_what_cannot_be_converted_is_named_and_leaves_nothing(kitti: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (kitti / "labels" / "000001.txt").write_text("palletjack 0 0\n")
+    with pytest.raises(ConvertError, match=r"000001\.txt:1: columns: expected 15, found 3"):
+        convert(kitti, out, "coco")
+    (kitti / "labels" / "000001.txt").unlink()
+    with pytest.raises(ConvertError, match=r"000001\.txt: expected the labels of 000001\.png"):
+        convert(kitti, out, "coco")
+    (kitti / "labels" / "000001.txt").touch()
+    (kitti / "images" / "000001.png").write_bytes(b"no image")
+    with pytest.raises(ConvertError, match=r"000001\.png: expected an image"):
+        convert(kitti, out, "yolo")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kitti"]
+    with pytest.raises(ConvertError, match="expected a new or empty folder"):
+        convert(kitti, kitti, "yolo")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("annotations.json", "{", "expected COCO annotations, found"),
+        ("annotations.json", '{"images": []}', "expected COCO's keys"),
+        ("data.yaml", "path: .", "names: expected the classes"),
+    ],
+)
+def test_broken_sources_are_named(tmp_path: Path, file: str, text: str, message: str) -> None:
+    (tmp_path / "in" / "images").mkdir(parents=True)
+    (tmp_path / "in" / file).write_text(text)
+    with pytest.raises(ConvertError, match=message):
+        convert(tmp_path / "in", tmp_path / "out", "kitti")
+
+
+def test_a_yolo_line_that_is_wrong_is_named(kitti: Path, tmp_path: Path) -> None:
+    convert(kitti, tmp_path / "yolo", "yolo")
+    (tmp_path / "yolo" / "labels" / "000002.txt").write_text("7 0.5 0.5 1 1\n")
+    with pytest.raises(ConvertError, match=r"000002\.txt:1: expected .* class of 0\.\.1, found '7 0\.5"):
+        convert(tmp_path / "yolo", tmp_path / "back", "kitti")
+
+
+def test_the_command_converts_and_reports(kitti: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    done = run(app, ["convert", str(kitti), "--to", "yolo", "--out", str(tmp_path / "y")])
+    assert done.exit_code == 0
+    assert "3 images, 3 objects, 1 ignored regions" in done.stdout
+    assert "1 were left out" in done.output
+    again = run(app, ["convert", str(kitti), "--to", "yolo", "--out", str(tmp_path / "y")])
+    assert again.exit_code == 2
+    assert "expected a new or empty folder" in again.output
