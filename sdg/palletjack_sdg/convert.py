@@ -264,7 +264,8 @@ def _yolo_object(where: str, line: str, classes: dict[int, str], width: int, hei
         name = classes[int(number)]
     except (ValueError, KeyError):
         raise ConvertError(
-            f"{where}: expected 'class x y width height' with a class of 0..{len(classes) - 1}, found {line!r:.60}"
+            f"{where}: expected 'class x y width height' with a class of 0..{len(classes) - 1}, "
+            f"found {line!r:.60}"
         ) from None
     box = (_short(cx - half_w), _short(cy - half_h), _short(cx + half_w), _short(cy + half_h))
     return KittiObject(name, box)
