@@ -90,6 +90,7 @@ class _Dispatcher:
         self._stopped: str | None = None
         self._description: dict[str, object] | None = None
         self._deaths = 0
+        self._retried: set[int] = set()
         self._workers: list[_Worker] = []
 
     def run(self) -> Outcome:
@@ -180,11 +181,17 @@ class _Dispatcher:
             worker.process.join()
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker is gone: report its frame and put another in its place."""
+        """A worker is gone: put another in its place, which tries its frame again, but once only.
+
+        A worker that the system killed for memory says nothing about the frame; two say something.
+        """
         self._workers.remove(worker)
         worker.process.join()
         self._deaths += 1
-        if worker.frame is not None:
+        if worker.frame is not None and worker.frame not in self._retried:
+            self._retried.add(worker.frame)
+            self._queue.append(worker.frame)
+        elif worker.frame is not None:
             code = worker.process.exitcode
             self._listener(FrameReport(worker.frame, error=f"the worker process died with exit code {code}"))
         elif not worker.ready:

@@ -95,7 +95,7 @@ def test_one_and_two_workers_give_equal_bytes(job: GenerateJob, real: None) -> N
 
 @pytest.mark.render
 @pytest.mark.long
-def test_a_killed_worker_loses_its_frame_only(job: GenerateJob, real: None) -> None:
+def test_a_killed_worker_loses_no_frame(job: GenerateJob, real: None) -> None:
     reports: list[FrameReport] = []
     killed: list[int] = []
 
@@ -108,16 +108,38 @@ def test_a_killed_worker_loses_its_frame_only(job: GenerateJob, real: None) -> N
             os.kill(child.pid, signal.SIGKILL)
 
     wanted = replace(job, frames=6, workers=2)
-    first = generate(wanted, kill_one)
+    summary = generate(wanted, kill_one)
     assert len(killed) == 1
     assert sorted(report.index for report in reports) == list(range(6))
-    assert len(first.failed) <= 1
-    assert all("exit code -9" in message for message in first.failed.values())
-    # The same command again makes what is missing.
-    second = generate(wanted)
-    assert second.written == tuple(sorted(first.failed))
-    assert second.skipped == 6 - len(first.failed)
+    assert (summary.written, summary.failed) == (tuple(range(6)), {})
     assert all(wanted.dataset.is_complete(index) for index in range(6))
+
+
+def test_a_frame_that_kills_two_workers_is_given_up(
+    job: GenerateJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[FrameReport] = []
+    dispatcher = workers_module._Dispatcher(job, [], reports.append, None)
+    context = multiprocessing.get_context("spawn")
+
+    def dead_worker() -> workers_module._Worker:
+        ours, _theirs = context.Pipe()
+        process = context.Process(target=os._exit, args=(9,), daemon=True)
+        process.start()
+        return workers_module._Worker(process, ours, ready=True)
+
+    monkeypatch.setattr(dispatcher, "_start", dead_worker)
+    dispatcher._workers = [dead_worker()]
+    for _ in range(2):
+        worker = dispatcher._workers[-1]
+        worker.frame = 4
+        dispatcher._queue = []
+        dispatcher._bury(worker)
+        if not reports:
+            assert dispatcher._queue == [4]
+    assert [report.index for report in reports] == [4]
+    assert reports[0].error == "the worker process died with exit code 9"
+    assert dispatcher._workers == []
 
 
 def test_resuming_gives_the_same_bytes_and_keeps_what_is_there(job: GenerateJob, flat: None) -> None:
