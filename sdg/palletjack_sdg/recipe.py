@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.sensor import SensorRanges
+from palletjack_sdg.textures import CEILING_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 
 RECIPE_FORMAT = "palletjack-recipe/1"
 
@@ -160,6 +169,17 @@ class PlaceSection(Section):
     floors: dict[str, float] = {}
     walls: dict[str, float] = {}
     ceilings: dict[str, float] = {}
+
+    @field_validator("floors", "walls", "ceilings")
+    @classmethod
+    def _known_textures(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        known = {"floors": FLOOR_TEXTURES, "walls": WALL_TEXTURES, "ceilings": CEILING_TEXTURES}[
+            str(info.field_name)
+        ]
+        for name in weights:
+            if name not in known:
+                raise ValueError(f"no texture {name!r}{_nearest(name, known)}")
+        return _some_weight(weights) if weights else weights
 
 
 class LightSection(Section):

@@ -62,6 +62,9 @@ def test_default_recipe_is_shipped_and_survives_a_round_trip(tmp_path: Path) -> 
         ("trucks.families", {"paletjack": 1.0}, "no object family 'paletjack'; did you mean 'palletjack'?"),
         ("distractors.goods", {"mesh_bx": 1.0}, "did you mean 'mesh_box'?"),
         ("place.zones", {"rack_aisl": 1.0}, "place.zones.rack_aisl"),
+        ("place.floors", {"concreet": 1.0}, "place.floors: no texture 'concreet'; did you mean 'concrete'?"),
+        ("place.walls", {"asphalt": 1.0}, "place.walls: no texture 'asphalt'"),
+        ("place.ceilings", {"deck": 0.0}, "place.ceilings: weights are at least 0"),
     ],
 )
 def test_misfit_is_refused_with_file_path_and_advice(
