@@ -20,6 +20,9 @@ LABELLED_SEED = 7
 HELD_OUT_SEED = 990001
 SCENARIO = "head_on"
 DURATION_S = 20.0
+# Left in the report's folder: only in a folder that bears it does a later run remove anything.
+MARKER = ".palletjack-demo"
+RESULTS = ("detections", "closed_loop", "pictures")
 
 
 def demo(
@@ -50,9 +53,11 @@ def demo(
         except ImageFileError as error:
             typer.secho(f"demo: --images: {error}", fg="red", err=True)
             raise typer.Exit(2) from None
-    # Were a step to leave nothing, the report must not show an earlier run's.
-    for stale in ("detections", "closed_loop", "pictures"):
-        shutil.rmtree(out / stale, ignore_errors=True)
+    try:
+        prepare(out, images)
+    except (ValueError, OSError) as error:
+        typer.secho(f"demo: --out: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
 
     step("1/4", f"rendering {frames} frames of recipe {RECIPE}")
     dataset = out / "frames"
@@ -88,6 +93,32 @@ def demo(
     if loop_exit != 0:
         typer.secho(f"demo: the closed loop ended with exit code {loop_exit}", fg="red", err=True)
         raise typer.Exit(1)
+
+
+def prepare(out: Path, images: Path | None) -> None:
+    """Make ``out`` the demo's own folder and remove the results and report of an earlier run from it.
+
+    Were a step to leave nothing, the report must not show an earlier run's.
+
+    Raises:
+        ValueError: ``out`` holds something else than an earlier demo, or ``images`` would be removed.
+        OSError: ``out`` cannot be made, or a result cannot be removed.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder, found a file")
+    if out.is_dir() and not (out / MARKER).exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: expected a new folder or that of an earlier demo, found other files")
+    if images is not None:
+        for name in RESULTS:
+            if images.resolve().is_relative_to(out / name):
+                raise ValueError(f"{out}: expected --images outside {name}/, which the demo makes anew")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).touch()
+    for name in RESULTS:
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+    for name in ("index.html", "summary.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def step(number: str, what: str) -> None:

@@ -33,7 +33,7 @@ _VERSIONED = ("palletjack", "numpy", "onnxruntime", "mitsuba", "mujoco", "opencv
 
 @dataclass(frozen=True)
 class Summary:
-    """What summary.json holds. Latencies in milliseconds from publishing an image to its boxes."""
+    """The demo in numbers. Latencies in milliseconds from publishing an image to its boxes."""
 
     date: str
     seconds: float
@@ -44,6 +44,10 @@ class Summary:
     closed_loop: dict[str, Any]
     latency_ms: dict[str, float]
     versions: dict[str, str]
+
+    def document(self) -> dict[str, Any]:
+        """Return what summary.json holds; the page alone says when the demo ran and for how long."""
+        return {key: value for key, value in asdict(self).items() if key not in ("date", "seconds")}
 
     def describe(self) -> str:
         """Return two lines for the terminal."""
@@ -80,6 +84,8 @@ def write(
     predictions = read_json(detections / "predictions.json")
     latency = read_json(detections / "latency.json")
     spec = load_model_spec(model)
+    if "publish_to_detections_ms" not in latency:
+        raise ValueError(f"{detections / 'latency.json'}: expected the latency of at least one image")
     shown, count = draw_predictions(photos, predictions, pictures)
     loop = RunResult.read(closed_loop / "result.json")
     summary = Summary(
@@ -90,7 +96,6 @@ def write(
         detections=count,
         images=len(predictions),
         closed_loop={
-            "scenario": loop.scenario,
             "verdict": loop.verdict,
             "min_clearance_m": loop.min_clearance_m,
             "collisions": loop.collisions,
@@ -115,7 +120,7 @@ def write(
         )
     )
     write_text(out / "index.html", page)
-    write_text(out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
+    write_text(out / "summary.json", json.dumps(summary.document(), indent=2) + "\n")
     return summary
 
 
@@ -180,12 +185,13 @@ def loop_section(loop: RunResult, folder: Path, out: Path) -> dict[str, Any]:
     moments = [
         {"path": f"{here}/frames/{name}", "caption": Path(name).stem.split("_", 1)[-1].replace("_", " ")}
         for name in loop.moments
+        if (folder / "frames" / name).is_file()
     ]
     return {
         "scenario": loop.scenario,
         "sentence": sentence,
         "reasons": loop.reasons,
-        "track": f"{here}/track.png",
+        "track": f"{here}/track.png" if (folder / "track.png").is_file() else None,
         "moments": moments,
     }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from palletjack_cli import demo as demo_module
@@ -90,8 +92,11 @@ def test_the_summary_holds_what_lies_on_disk(out: Path) -> None:
     assert (summary["frames"], summary["labels"]) == (2, 3)
     assert (summary["images"], summary["detections"]) == (2, 2)
     assert summary["latency_ms"] == {"p50": 71.5, "p99": 99.25}
-    loop = summary["closed_loop"]
-    assert (loop["verdict"], loop["min_clearance_m"], loop["collisions"]) == ("pass", 1.25, 0)
+    assert summary["closed_loop"] == {"verdict": "pass", "min_clearance_m": 1.25, "collisions": 0}
+    assert set(summary) == {
+        *("frames", "labels", "detections", "images"),
+        *("closed_loop", "latency_ms", "versions"),
+    }
     assert summary["versions"]["onnxruntime"] != "not installed"
 
 
@@ -104,6 +109,21 @@ def test_the_page_shows_every_picture_and_no_dead_link(out: Path) -> None:
     assert "c.png" in page
     assert "<b>.png" not in page
     assert "&lt;b&gt;.png" in page
+
+
+def test_a_loop_that_left_no_pictures_leaves_no_dead_link(out: Path) -> None:
+    (out / "closed_loop" / "track.png").unlink()
+    (out / "closed_loop" / "frames" / "00_start.jpg").unlink()
+    report(out)
+    shown = re.findall(r'(?:src|href)="([^"]+)"', (out / "index.html").read_text())
+    assert len(shown) == 4
+    assert [path for path in shown if not (out / path).exists()] == []
+
+
+def test_a_run_without_one_answer_is_named(out: Path) -> None:
+    (out / "detections" / "latency.json").write_text(json.dumps({"images": 0, "skipped": {}}))
+    with pytest.raises(ValueError, match=r"latency\.json: expected the latency of at least one image"):
+        report(out)
 
 
 def test_a_file_name_that_is_not_utf8_ends_nothing(out: Path) -> None:
@@ -164,6 +184,8 @@ def test_a_killed_simulator_is_not_covered_by_an_earlier_result(
     code, said = run_demo(out)
     assert code == 1
     assert "result.json" in said
+    assert not (out / "summary.json").exists()
+    assert not (out / "index.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -179,6 +201,56 @@ def test_a_folder_without_images_is_refused_before_anything_runs(
     assert words in result.output
     assert result.output.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_folder_of_someone_else_is_refused_and_kept(steps: dict[str, int], tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    (out / "pictures").mkdir(parents=True)
+    (out / "pictures" / "holiday.jpg").write_bytes(b"dear")
+    code, said = run_demo(out)
+    assert code == 2
+    assert "expected a new folder or that of an earlier demo, found other files" in said
+    assert [path.name for path in out.rglob("*")] == ["pictures", "holiday.jpg"]
+
+
+def test_images_that_the_demo_would_remove_are_refused_and_kept(
+    steps: dict[str, int], tmp_path: Path
+) -> None:
+    out = tmp_path / "demo"
+    assert run_demo(out)[0] == 0
+    before = sorted((out / "pictures").iterdir())
+    words = ["demo", "--out", str(out), "--images", str(out / "pictures")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "expected --images outside pictures/" in result.output
+    assert sorted((out / "pictures").iterdir()) == before
+
+
+def test_frames_of_another_job_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(demo_module, "run", commands.append)
+    out = tmp_path / "frames"
+    leave_frames(out)
+    job = GenerateJob(recipe="warehouse_v1", out=out, frames=2, seed=7)
+    write_manifest(job.dataset, job_identity(job, load_recipe("warehouse_v1")))
+    demo_module.generate("warehouse_v1", 7, 2, out)
+    assert job.dataset.image(1).exists()
+    demo_module.generate("warehouse_v1", 8, 2, out)
+    assert not out.exists()
+    assert [command[command.index("--seed") + 1] for command in commands] == ["7", "8"]
+
+
+@pytest.mark.parametrize("code", [1, 2, -9])
+def test_a_step_that_fails_ends_the_demo_with_a_line(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        f"import os; os.kill(os.getpid(), 9) if {code} < 0 else os._exit({code})",
+    ]
+    with pytest.raises(typer.Exit) as ended:
+        demo_module.run(command)
+    assert ended.value.exit_code == code
+    assert f"exit code {code}" in capsys.readouterr().err
 
 
 def test_only_frames_of_the_same_job_are_kept(tmp_path: Path) -> None:
