@@ -112,6 +112,19 @@ def test_wrong_arguments_end_in_one_clear_line(
     assert not (tmp_path / "p.json").exists()
 
 
+def test_an_output_below_a_file_is_refused_before_the_first_image(
+    tiny: Path, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    out, drawn = tmp_path / "file" / "p.json", tmp_path / "drawn"
+    code, _, stderr = call("predict", "--model", tiny, "--images", images, "--out", out, "--draw", drawn)
+    assert code == 1
+    assert f"--out: expected a path whose folder can be made, found {tmp_path / 'file'}" in stderr
+    assert stderr.count("\n") == 1
+    assert not drawn.exists()
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def write_annotations(folder: Path) -> Path:
     entries = {name: {"boxes": [{"extents": [BOX], "difficult": False}]} for name in ("a.png", "c.jpg")}
     path = folder / "annotations.json"

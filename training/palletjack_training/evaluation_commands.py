@@ -46,8 +46,10 @@ def predict(
         paths = list_images(images)
         if draw is not None and draw.resolve() == images.resolve():
             raise ValueError(f"--draw: expected another folder than --images, found {draw} for both")
+        class_id = _class_id(detector, class_name)
+        _make_folder(out.parent, "--out")
         painter = None if draw is None else _Painter(draw, max(threshold, detector.spec.score_threshold))
-        result = predict_files(detector, paths, class_id=_class_id(detector, class_name), on_image=painter)
+        result = predict_files(detector, paths, class_id=class_id, on_image=painter)
         _report_unreadable(result, len(paths))
         write_predictions(out, result.predictions)
     boxes = sum(map(len, result.predictions.values()))
@@ -159,6 +161,16 @@ def _report_unreadable(result: FolderPredictions, total: int) -> None:
         typer.echo(f"skipped {len(result.unreadable)} of {total} images that could not be read", err=True)
     if not result.predictions:
         raise ValueError(f"expected at least one readable image, found none of {total}")
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    """Make the folder of an output before the work, not after it: a wrong one must not cost the results."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{option}: expected a path whose folder can be made, found {folder}: {error.strerror}"
+        ) from None
 
 
 @contextmanager
