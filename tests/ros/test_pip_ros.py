@@ -159,12 +159,8 @@ def test_the_launch_verb_names_what_it_does_not_find(
 LIFECYCLE_NODE = """
 import rclpy
 from rclpy.lifecycle import LifecycleNode
-from rclpy.executors import ExternalShutdownException
 rclpy.init()
-try:
-    rclpy.spin(LifecycleNode("managed"))
-except (KeyboardInterrupt, ExternalShutdownException):
-    pass
+rclpy.spin(LifecycleNode("managed"))
 """
 
 
@@ -192,7 +188,8 @@ def test_the_lifecycle_verb_reads_and_changes_states(main_graph_environment: dic
         assert "expected a transition among" in text
         assert "/managed" in lifecycle("nodes")[1].splitlines()
     finally:
-        node.terminate()
+        # Not asked to end: how this bare node tears rclpy down is not what is tested here, and it may hang.
+        node.kill()
         node.wait(20)
 
 
