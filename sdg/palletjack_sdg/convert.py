@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import yaml
 
-from palletjack_sdg.dataset import IMAGE_SUFFIXES
+from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels, write_labels
 
 FORMATS = ("kitti", "coco", "yolo")
@@ -298,11 +298,7 @@ def _image_files(source: Path) -> list[Path]:
     folder = source / "images"
     if not folder.is_dir():
         raise ConvertError(f"{folder}: expected a folder of images, found none")
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    files = sorted(path for path in folder.iterdir() if is_image(path))
     stems = [path.stem for path in files]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
     if twice:

@@ -90,6 +90,11 @@ class Dataset:
         write_whole(self.image(index), data.tobytes())
 
 
+def is_image(path: Path) -> bool:
+    """Whether ``path`` bears the name of an image of a data set, not of one that is still being written."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, then move it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_sdg.dataset import IMAGE_SUFFIXES, write_whole
+from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image, write_whole
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels
 
 CELL_PX = 480
@@ -84,7 +84,7 @@ def inspect_dataset(root: Path) -> DatasetReport:
             report.problems.append(f"{folder}: expected a folder, found none")
     if report.problems:
         return report
-    image_files = sorted(path for path in images.iterdir() if _is_image(path))
+    image_files = sorted(path for path in images.iterdir() if is_image(path))
     label_files = {path.stem: path for path in labels.glob("*.txt") if not path.name.startswith(".")}
     if not image_files:
         report.problems.append(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
@@ -199,10 +199,6 @@ def draw_histograms(report: DatasetReport, path: Path) -> bool:
     temporary.replace(path)
     pyplot.close(figure)
     return True
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _listed(counts: Counter[str] | Counter[int]) -> str:
