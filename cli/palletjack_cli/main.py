@@ -6,6 +6,7 @@ import typer
 
 from palletjack_cli.benchmark import benchmark
 from palletjack_cli.demo import demo
+from palletjack_cli.pipeline import pipeline
 from palletjack_sdg import commands as data
 from palletjack_sdg.isaac_sim import commands as isaac_sim
 from palletjack_sim import commands as simulation
@@ -29,6 +30,7 @@ app.command()(training.export)
 app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)
 app.command()(simulation.simulate)
+app.command()(pipeline)
 app.command()(benchmark)
 app.command()(demo)
 

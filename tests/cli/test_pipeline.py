@@ -1,0 +1,189 @@
+"""The pipeline runs each stage once, goes on where it was cut short, and never mixes two recipes' results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from palletjack_cli.main import app
+from palletjack_cli.pipeline import STATE, check_commands, run_stages
+from palletjack_cli.pipeline_profile import PipelineError, expand, load_profile, shipped_profiles
+
+PROFILE = """
+name: tiny
+stages:
+  - name: frames
+    run: generate
+    options: {recipe: warehouse_v1, frames: 4, out: "{out}/frames"}
+    makes: "{out}/frames"
+    result: "{out}/frames/dataset.json"
+    stale: keep
+  - name: train
+    run: train
+    needs: [frames]
+    options: {data: ["{out}/frames"], out: "{out}/train", set: [trainer.steps=5]}
+    makes: "{out}/train"
+    result: "{out}/train/weights.pt"
+    resume: {flag: resume, when: "{out}/train/last.ckpt"}
+  - name: photos
+    run: evaluate
+    needs: [train]
+    requires: photos
+    options: {data: "{photos}", report: "{out}/photos"}
+    makes: "{out}/photos"
+"""
+
+
+class Verbs:
+    """Stands in for the verbs: remembers commands and leaves the files that they would leave."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.commands: list[tuple[str, ...]] = []
+        self.fails: set[str] = set()
+
+    @property
+    def verbs(self) -> list[str]:
+        return [command[0] for command in self.commands]
+
+    def __call__(self, command: tuple[str, ...]) -> int:
+        self.commands.append(command)
+        leaves = {"generate": "frames/dataset.json", "train": "train/weights.pt", "evaluate": "photos/r.json"}
+        path = self.out / leaves[command[0]]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if command[0] in self.fails:
+            (path.parent / "last.ckpt").write_text("half")
+            return 3
+        path.write_text("done")
+        return 0
+
+
+@pytest.fixture
+def profile_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(PROFILE)
+    return path
+
+
+def run(profile_file: Path, out: Path, verbs: Verbs, *changes: str, photos: str = "") -> None:
+    profile = load_profile(str(profile_file), changes)
+    variables = {"out": str(out), "workers": "1", **({"photos": photos} if photos else {})}
+    run_stages(profile, expand(profile, variables), out, verbs)
+
+
+def test_a_second_run_does_nothing_again(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    run(profile_file, verbs.out, verbs)
+    assert verbs.verbs == ["generate", "train"]
+    record = json.loads((verbs.out / STATE).read_text())
+    assert {name: stage["status"] for name, stage in record["stages"].items()} == {
+        "frames": "done",
+        "train": "done",
+    }
+
+
+def test_a_failed_stage_is_resumed_alone(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    verbs.fails = {"train"}
+    with pytest.raises(PipelineError, match="stage train failed: exit code 3"):
+        run(profile_file, verbs.out, verbs)
+    verbs.fails = set()
+    run(profile_file, verbs.out, verbs)
+    assert verbs.verbs == ["generate", "train", "train"]
+    assert "--resume" not in verbs.commands[1]
+    assert verbs.commands[2][-1] == "--resume"
+
+
+def test_changed_options_keep_the_old_result_aside(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    run(profile_file, verbs.out, verbs, "train.set=trainer.steps=9")
+    assert verbs.verbs == ["generate", "train", "train"]
+    assert verbs.commands[2][-2:] == ("--set", "trainer.steps=9")
+    assert (verbs.out / "train.old1" / "weights.pt").read_text() == "done"
+
+
+def test_a_change_upstream_reaches_what_builds_on_it(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    run(profile_file, verbs.out, verbs, "frames.frames=6")
+    assert verbs.verbs == ["generate", "train", "generate", "train"]
+    assert not (verbs.out / "frames.old1").exists(), "frames are continued, not set aside"
+
+
+def test_a_result_that_was_deleted_is_made_again(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    (verbs.out / "train" / "weights.pt").unlink()
+    run(profile_file, verbs.out, verbs)
+    assert verbs.verbs == ["generate", "train", "train"]
+
+
+def test_a_verb_that_leaves_nothing_has_failed(profile_file: Path, tmp_path: Path) -> None:
+    profile = load_profile(str(profile_file))
+    out = tmp_path / "out"
+    with pytest.raises(PipelineError, match=r"stage frames failed: it left no .*dataset\.json"):
+        run_stages(profile, expand(profile, {"out": str(out), "workers": "1"}), out, lambda command: 0)
+
+
+def test_photos_are_evaluated_only_where_there_are_some(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    assert "evaluate" not in verbs.verbs
+    run(profile_file, verbs.out, verbs, photos="annotations.json")
+    assert verbs.commands[-1][:3] == ("evaluate", "--data", "annotations.json")
+
+
+def test_another_profile_in_the_same_folder_is_refused(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    profile_file.write_text(PROFILE.replace("name: tiny", "name: other", 1))
+    with pytest.raises(PipelineError, match="profile: expected 'other', found 'tiny'"):
+        run(profile_file, verbs.out, verbs)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("needs: [frames]", "needs: [framse]", "expected an earlier stage, found 'framse'"),
+        ("name: train", "name: frames", "given twice"),
+        ("stale: keep", "stale: throw", "stages.0.stale"),
+        ("run: train", "run: train\n    options2: {}", "stages.1.options2"),
+    ],
+)
+def test_a_wrong_profile_is_refused_by_name(
+    profile_file: Path, before: str, after: str, message: str
+) -> None:
+    profile_file.write_text(PROFILE.replace(before, after, 1))
+    with pytest.raises(PipelineError, match=message):
+        load_profile(str(profile_file))
+
+
+def test_an_unknown_variable_is_named(profile_file: Path) -> None:
+    profile_file.write_text(PROFILE.replace("{out}/frames", "{outt}/frames", 1))
+    with pytest.raises(PipelineError, match=r"stages\.frames.*'outt'"):
+        expand(load_profile(str(profile_file)), {"out": "o", "workers": "1"})
+
+
+def test_a_change_of_an_unknown_stage_names_the_nearest(profile_file: Path) -> None:
+    with pytest.raises(PipelineError, match="did you mean 'train'"):
+        load_profile(str(profile_file), ["trian.out=x"])
+
+
+def test_a_wrong_option_is_found_before_anything_runs(profile_file: Path) -> None:
+    profile = load_profile(str(profile_file), ["train.stepz=5"])
+    with pytest.raises(PipelineError, match=r"stages\.train: No such option"):
+        check_commands(expand(profile, {"out": "o", "workers": "1"}), typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_every_command_of_a_shipped_profile_is_one_that_the_verbs_take(name: str) -> None:
+    words = ["pipeline", "--profile", name, "--out", "out/x", "--photos", "a.json", "--dry-run"]
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
+    assert shown.exit_code == 0, shown.output
+    assert len(shown.output.splitlines()) == len(load_profile(name).stages)
