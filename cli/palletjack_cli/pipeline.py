@@ -41,6 +41,12 @@ def pipeline(
         str, typer.Option(help="Shipped profile (flagship, resnet18, smoke) or a YAML file.")
     ] = "flagship",
     workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0: one for two cores.")] = 0,
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of the training frames; OUT/frames if left out.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Folder of the held-out frames; OUT/held_out if left out.")
+    ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="annotations.json of labelled photos to evaluate on as well.")
     ] = None,
@@ -53,13 +59,19 @@ def pipeline(
     """Generate, train, prune, quantize, export and evaluate, each stage once.
 
     The same command goes on where the last one stopped. A stage whose options changed, or that builds
-    on one that ran again, is run again; what it had left is set aside, not deleted.
+    on one that ran again, is run again; what it had left is set aside, not deleted. Several pipelines
+    may share --frames and --held-out.
 
     Example: `palletjack pipeline --profile smoke --out out/smoke`
     """
     from palletjack_cli.main import app
 
-    variables = {"out": str(out), "workers": str(workers or max(1, (os.cpu_count() or 2) // 2))}
+    variables = {
+        "out": str(out),
+        "workers": str(workers or max(1, (os.cpu_count() or 2) // 2)),
+        "frames": str(frames or out / "frames"),
+        "held_out": str(held_out or out / "held_out"),
+    }
     if photos is not None:
         variables["photos"] = str(photos)
     try:
@@ -157,7 +169,7 @@ def _prepare(stage: Stage, same: bool) -> tuple[str, ...]:
 
 
 def _fingerprint(stage: Stage, earlier: dict[str, str]) -> str:
-    content = [list(stage.command), [earlier.get(need, "") for need in stage.spec.needs]]
+    content = [list(stage.identity), [earlier.get(need, "") for need in stage.spec.needs]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,7 @@
 """A pipeline profile: named stages, each one `palletjack` verb with its options, read from YAML.
 
-Values may hold `{out}`, `{workers}` and, in a stage with `requires: photos`, `{photos}`.
+Values may hold `{out}`, `{workers}`, `{frames}`, `{held_out}` and, in a stage with `requires: photos`,
+`{photos}`.
 """
 
 from __future__ import annotations
@@ -80,10 +81,15 @@ class PipelineProfile(BaseModel):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with its values filled in: ``command`` is what follows `palletjack`."""
+    """A stage with its values filled in: ``command`` is what follows `palletjack`.
+
+    ``identity`` is the command before that: where things lie and how many workers make them changes no
+    result.
+    """
 
     spec: StageSpec
     command: tuple[str, ...]
+    identity: tuple[str, ...]
     makes: Path
     result: Path
     resume_when: Path | None
@@ -146,13 +152,15 @@ def _fill(spec: StageSpec, variables: Mapping[str, str]) -> Stage:
                 f"in braces, found {error}"
             ) from error
 
-    words = [spec.run]
+    words, identity = [spec.run], [spec.run]
     for name, value in spec.options.items():
         words += _flag(name.replace("_", "-"), value, fill)
+        identity += _flag(name.replace("_", "-"), value, str)
     makes = Path(fill(spec.makes))
     return Stage(
         spec=spec,
         command=tuple(words),
+        identity=tuple(identity),
         makes=makes,
         result=Path(fill(spec.result)) if spec.result else makes,
         resume_when=None if spec.resume is None else Path(fill(spec.resume.when)),

@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -92,6 +95,9 @@ class _Dispatcher:
         self._deaths = 0
         self._retried: set[int] = set()
         self._workers: list[_Worker] = []
+        self._started = 0
+        gpus = [] if job.render.variant == "cpu" else visible_gpus()
+        self._gpus = gpus if len(gpus) > 1 else []
 
     def run(self) -> Outcome:
         try:
@@ -118,16 +124,12 @@ class _Dispatcher:
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(_worker_job(self._job), theirs), daemon=True)
         # Numeric libraries read their thread count when they are first imported.
-        before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        os.environ.update(dict.fromkeys(before, "1"))
-        try:
+        settings = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        if self._gpus:
+            settings["CUDA_VISIBLE_DEVICES"] = self._gpus[self._started % len(self._gpus)]
+        self._started += 1
+        with _environment(settings):
             process.start()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
         theirs.close()
         return _Worker(process, ours)
 
@@ -208,6 +210,39 @@ class _Dispatcher:
             self._stopped = reason
         for worker in [worker for worker in self._workers if worker.frame is None and worker.ready]:
             self._dismiss(worker)
+
+
+def visible_gpus() -> list[str]:
+    """Identifiers of the NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them.
+
+    Mitsuba renders on the first GPU it sees; each worker is shown one, so that several share the work.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [item.strip() for item in chosen.split(",") if item.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in listed.stdout.splitlines() if line.strip().isdigit()]
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set variables that a process started meanwhile inherits, then put back what was there."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _worker_job(job: GenerateJob) -> GenerateJob:

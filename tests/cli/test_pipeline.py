@@ -124,6 +124,16 @@ def test_a_result_that_was_deleted_is_made_again(profile_file: Path, tmp_path: P
     assert verbs.verbs == ["generate", "train", "train"]
 
 
+def test_more_workers_in_another_folder_are_the_same_work(profile_file: Path, tmp_path: Path) -> None:
+    profile = load_profile(str(profile_file))
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    moved = verbs.out.rename(tmp_path / "moved")
+    verbs.out = moved
+    run_stages(profile, expand(profile, {"out": str(moved), "workers": "9"}), moved, verbs)
+    assert verbs.verbs == ["generate", "train"]
+
+
 def test_a_verb_that_leaves_nothing_has_failed(profile_file: Path, tmp_path: Path) -> None:
     profile = load_profile(str(profile_file))
     out = tmp_path / "out"
