@@ -31,7 +31,7 @@ from palletjack_sdg.textures import CEILING_TEXTURES, FLOOR_TEXTURES, WALL_TEXTU
 
 RECIPE_FORMAT = "palletjack-recipe/1"
 
-TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pulled"]
+TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pair", "pulled"]
 ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall"]
 
 
@@ -109,11 +109,12 @@ class TruckSection(Section):
         "under_rack": 0.1,
         "beside": 0.16,
         "row": 0.07,
+        "pair": 0.08,
         "pulled": 0.09,
     }
     families: FamilyWeights = {"palletjack": 1.0}
     loads: FamilyWeights = {"loaded_pallet": 0.55, "collar_pallet": 0.3, "pallet": 0.08, "pallet_stack": 0.07}
-    box_height_px: LogRange = (34.0, 450.0)
+    box_height_px: LogRange = (22.0, 450.0)
     upright: Fraction = 0.7
     operator_side: Fraction = 0.55
     occluded: Fraction = 0.3
@@ -132,7 +133,8 @@ class DistractorSection(Section):
 
     ``instances`` bounds the number of placed objects in a frame, trucks and their loads included, the
     building not. Goods fill the rows; vehicles, people and small things stand in what is left. Counts lean to
-    the low end. ``near_person`` is the share of frames in which somebody's legs are close to the camera.
+    the low end. ``near_person`` is the share of frames in which somebody's legs are close to the camera;
+    ``near_truck`` the share of vehicles, trolleys and people that stand within two metres of a pallet truck.
     ``row_fill`` is how densely a row is filled.
     """
 
@@ -145,6 +147,7 @@ class DistractorSection(Section):
     people: FamilyWeights
     people_count: IntRange = (0, 2)
     near_person: Fraction = 0.08
+    near_truck: Fraction = 0.25
     clutter: FamilyWeights
     clutter_count: IntRange = (1, 8)
     fixtures: FamilyWeights

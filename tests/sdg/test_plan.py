@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -304,3 +305,40 @@ def test_occupancy_refuses_and_counts() -> None:
     assert not occupancy.try_add("box", [FloorBox(3.8, 1, 0.5, 0.5)])
     assert occupancy.try_add("lamp", [FloorBox(1, 1, 0.5, 0.5, 0.0, 2.5, 2.6)])
     assert occupancy.refused == {"box: occupied": 1, "box: outside the room": 1}
+
+
+def _overlap(a: list[float], b: list[float]) -> float:
+    """Intersection of two boxes as a share of the smaller."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(0.0, width) * max(0.0, height) / min(areas)
+
+
+def test_of_a_pair_one_stands_before_the_other_in_the_image() -> None:
+    recipe = load_recipe("warehouse_v1")
+    trucks = recipe.trucks.model_copy(
+        update={"states": {"pair": 1.0}, "count": {2: 1.0}, "empty_frames": 0.0}
+    )
+    recipe = recipe.model_copy(update={"trucks": trucks})
+    found = [plan_frame(recipe, 5, index).metadata["trucks"] for index in range(12)]
+    pairs = [frame for frame in found if len(frame) == 2]  # type: ignore[arg-type]
+    assert len(pairs) >= 8
+    overlaps = [_overlap(first["box_px"], second["box_px"]) for first, second in pairs]
+    assert sum(overlap > 0.15 for overlap in overlaps) >= len(pairs) / 2
+
+
+def test_look_alikes_stand_near_trucks_as_often_as_the_recipe_says() -> None:
+    def near(share: float) -> int:
+        recipe = load_recipe("warehouse_v1")
+        section = recipe.distractors.model_copy(update={"near_truck": share, "vehicle_count": (3, 3)})
+        recipe = recipe.model_copy(update={"distractors": section})
+        count = 0
+        for index in range(14):
+            objects = plan_frame(recipe, 6, index).objects
+            trucks = [entry.position for entry in objects if entry.role == "truck"]
+            others = [entry.position for entry in objects if entry.role in ("vehicle", "trolley")]
+            count += sum(any(math.hypot(x - tx, y - ty) < 2.4 for tx, ty, _ in trucks) for x, y, _ in others)
+        return count
+
+    assert near(1.0) >= 2 * max(near(0.0), 1)

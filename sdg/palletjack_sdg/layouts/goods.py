@@ -155,9 +155,12 @@ def park_vehicles(stage: Stage, rng: np.random.Generator) -> None:
         for _ in range(_draw_count(bounds, rng)):
             family = draw_weighted(rng, weights)
             params = stage.draw_params(family, rng, variants=2)
-            near = (1.8, 16.0) if role == "trolley" else (2.2, 20.0)
+            near = (1.8, 16.0) if role == "trolley" else (1.9, 18.0)
+            beside_truck = _beside_truck(stage, rng)
             for _ in range(6):
                 x, y, yaw = _parking(stage, near, rng)
+                if beside_truck:
+                    x, y = _truck_spot(stage, rng)
                 if stage.place(family, [standing(family, params, role, x, y, yaw)]):
                     break
 
@@ -180,6 +183,23 @@ def _parking(
     return x, y, draw_uniform(rng, (0.0, 2 * math.pi))
 
 
+def _beside_truck(stage: Stage, rng: np.random.Generator) -> bool:
+    """Whether the next object stands close to a pallet truck."""
+    return bool(rng.random() < stage.recipe.distractors.near_truck) and bool(stage.trucks)
+
+
+def _truck_spot(stage: Stage, rng: np.random.Generator) -> tuple[float, float]:
+    """Return a floor point 0.7 to 2.2 m from one of the frame's trucks, more often behind than before it."""
+    truck = stage.trucks[int(rng.integers(len(stage.trucks)))]
+    eye_x, eye_y, _ = stage.eye()
+    bearing = sum(truck.bearing) / 2
+    side = float(rng.normal(0.0, 1.1))
+    reach = draw_uniform(rng, (0.7, 2.2))
+    x = eye_x + truck.distance * math.cos(bearing) + reach * math.cos(bearing + side)
+    y = eye_y + truck.distance * math.sin(bearing) + reach * math.sin(bearing + side)
+    return x, y
+
+
 def open_spot(stage: Stage, distance: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
     """Return a floor point in view, its distance drawn on a logarithmic scale."""
     half = math.radians(stage.optics.hfov_deg / 2)
@@ -198,8 +218,11 @@ def place_people(stage: Stage, rng: np.random.Generator) -> None:
     for span in spans:
         family = draw_weighted(rng, section.people)
         params = stage.draw_params(family, rng, variants=3)
+        beside_truck = _beside_truck(stage, rng)
         for _ in range(6):
             x, y = open_spot(stage, span, rng)
+            if beside_truck:
+                x, y = _truck_spot(stage, rng)
             piece = standing(family, params, "person", x, y, draw_uniform(rng, (0.0, 2 * math.pi)))
             if stage.place(family, [piece]):
                 break

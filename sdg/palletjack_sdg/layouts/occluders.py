@@ -21,7 +21,7 @@ def occlude_truck(stage: Stage, rng: np.random.Generator) -> None:
     truck = choices[int(rng.integers(len(choices)))]
     section = stage.recipe.distractors
     posts = {name: weight for name, weight in section.fixtures.items() if name not in ON_WALLS}
-    pools = [section.goods, section.goods, section.trolleys, section.people]
+    pools = [section.goods, section.goods, section.trolleys, section.vehicles, section.people]
     if sum(posts.values()) > 0:
         pools.append(posts)
     for _ in range(8):

@@ -164,6 +164,29 @@ def _in_row(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, left
         yield [truck_piece(family, params, x, y, yaw, "row")]
 
 
+def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, left: int) -> Proposal:
+    """Two trucks of which the camera sees one before the other: side by side from the side, or in line."""
+    if left < 2:
+        yield from _free_standing(stage, aim, fleet, rng, left)
+        return
+    eye_x, eye_y, _ = stage.eye()
+    away = math.atan2(aim.y - eye_y, aim.x - eye_x)
+    if rng.random() < 0.6:
+        heading = away + float(rng.choice([-1.0, 1.0])) * math.radians(draw_uniform(rng, (60.0, 120.0)))
+        behind, aside = draw_uniform(rng, (0.62, 1.1)), draw_uniform(rng, (-0.5, 0.5))
+    else:
+        heading = away + math.radians(draw_uniform(rng, (-25.0, 25.0)))
+        behind, aside = draw_uniform(rng, (1.5, 2.4)), draw_uniform(rng, (-0.6, 0.6))
+    for number in range(2):
+        x = aim.x + number * (behind * math.cos(away) - aside * math.sin(away))
+        y = aim.y + number * (behind * math.sin(away) + aside * math.cos(away))
+        turn = math.pi if number and rng.random() < 0.3 else 0.0
+        family, params = fleet.truck(
+            "pair", number, {"tiller_yaw_deg": round(float(rng.normal(0.0, 20.0)), 2)}
+        )
+        yield [truck_piece(family, params, x, y, heading + turn + float(rng.normal(0.0, 0.08)), "pair")]
+
+
 def _pulled(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
     """Pulled by a person who holds the handle; more often than not with a load."""
     yaw = _facing_yaw(stage, aim, rng)
@@ -186,5 +209,6 @@ PROPOSERS: Mapping[TruckState, Callable[[Stage, Aim, Fleet, np.random.Generator,
     "under_rack": _under_rack,
     "beside": _beside,
     "row": _in_row,
+    "pair": _pair,
     "pulled": _pulled,
 }

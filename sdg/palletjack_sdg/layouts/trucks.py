@@ -18,6 +18,7 @@ from palletjack_sdg.seeding import draw_log_uniform, draw_uniform, draw_weighted
 TRUCK_HEIGHT_M = 1.2
 REFERENCE_ROWS = 544
 LEAST_IN_SIGHT = 0.4
+FARTHEST_M = 26.0
 MOST_TRIES = 28
 
 
@@ -58,7 +59,7 @@ def draw_aim(stage: Stage, rng: np.random.Generator) -> Aim:
         raise RuntimeError("the camera is placed before the trucks")
     height_px = draw_log_uniform(rng, stage.recipe.trucks.box_height_px)
     focal = camera.focal_px * REFERENCE_ROWS / camera.height
-    depth = float(np.clip(focal * TRUCK_HEIGHT_M / height_px, 1.0, 18.0))
+    depth = float(np.clip(focal * TRUCK_HEIGHT_M / height_px, 1.0, FARTHEST_M))
     cut = rng.random() < 0.12
     share = float(rng.choice([-0.02, 1.02])) if cut else draw_uniform(rng, (0.05, 0.95))
     bearing = bearing_of_column(camera, share * camera.width)
