@@ -165,3 +165,75 @@ def test_a_failed_write_leaves_the_old_model(
         write_model_folder(spec, tmp_path / "absent.onnx", tmp_path)
     assert load_model_spec(tmp_path) == old
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.onnx"]
+
+
+def with_variants(tiny: Path, folder: Path, **changes: Any) -> ModelSpec:
+    """A copy of the tiny model with its own network as both INT8 variants."""
+    spec = dataclasses.replace(load_model_spec(tiny), **changes)
+    network = tiny / "model.onnx"
+    return write_model_folder(spec, network, folder, {"int8": network, "int8_cpu": network})
+
+
+def test_variants_are_written_and_read(tiny: Path, tmp_path: Path) -> None:
+    written = with_variants(tiny, tmp_path)
+    assert load_model_spec(tmp_path) == written
+    assert written.precisions == ("fp32", "int8")
+    assert (tmp_path / "model_int8.onnx").read_bytes() == (tiny / "model.onnx").read_bytes()
+    assert written.network_file("int8", "cpu") == "model_int8_cpu.onnx"
+    assert written.network_file("int8", "tensorrt") == "model_int8.onnx"
+    assert written.network_file("auto", "cpu") == "model.onnx"
+
+
+def test_the_model_says_what_runs_where_nothing_is_asked_for(tiny: Path, tmp_path: Path) -> None:
+    spec = dataclasses.replace(load_model_spec(tiny), precision="int8")
+    network = tiny / "model.onnx"
+    written = write_model_folder(spec, network, tmp_path, {"int8": network})
+    assert written.network_file("auto", "cpu") == "model_int8.onnx", "any file of the precision will do"
+    assert written.network_file("fp32") == "model.onnx"
+
+
+def test_a_precision_that_is_not_there_is_refused_with_those_that_are(tiny: Path, tmp_path: Path) -> None:
+    spec = with_variants(tiny, tmp_path)
+    with pytest.raises(ModelFolderError, match="expected one of fp32, int8, found 'fp16'"):
+        spec.network_file("fp16")
+    with pytest.raises(ModelFolderError, match="precision: expected one of fp32, which the folder holds"):
+        write_model_folder(dataclasses.replace(spec, precision="int8"), tiny / "model.onnx", tmp_path)
+
+
+def test_a_variant_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> None:
+    with_variants(tiny, tmp_path)
+    (tmp_path / "model_int8_cpu.onnx").write_bytes(b"something else")
+    with pytest.raises(
+        ModelFolderError, match=r"variants\.int8_cpu\.sha256: expected .* not of the same model"
+    ):
+        load_model_spec(tmp_path)
+    (tmp_path / "model_int8_cpu.onnx").unlink()
+    with pytest.raises(ModelFolderError, match=r"model_int8_cpu\.onnx: expected the network, found nothing"):
+        load_model_spec(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("file", "../model.onnx", "variants.int8.file: expected an .onnx file beside model.json"),
+        ("precision", "int9", "variants.int8.precision: expected one of fp32, fp16, int8, found 'int9'"),
+        ("runtime", "gpu", "variants.int8.runtime: expected one of cpu, tensorrt, any, found 'gpu'"),
+        ("fil", "x", "variants.int8.fil: expected one of file, sha256, precision, runtime"),
+        ("sha256", 5, "variants.int8.sha256: expected a string, found 5"),
+    ],
+)
+def test_a_wrong_variant_is_named(tiny: Path, tmp_path: Path, field: str, value: Any, message: str) -> None:
+    with_variants(tiny, tmp_path)
+    path = tmp_path / "model.json"
+    content = json.loads(path.read_text())
+    content["variants"]["int8"][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelFolderError, match=re.escape(message)):
+        load_model_spec(tmp_path)
+
+
+def test_an_unknown_variant_is_not_written(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="expected one of int8, int8_cpu, fp16, found 'int4'"):
+        write_model_folder(
+            load_model_spec(tiny), tiny / "model.onnx", tmp_path, {"int4": tiny / "model.onnx"}
+        )

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from palletjack_detection.clustering import cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
-from palletjack_detection.engine import Engine, OnnxRuntimeEngine
-from palletjack_detection.model_folder import ONNX_NAME, ModelSpec, load_model_spec
+from palletjack_detection.engine import Engine, OnnxRuntimeEngine, choose_providers
+from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
 
 FloatArray = NDArray[np.float32]
@@ -54,11 +54,14 @@ class Detector:
         providers: Sequence[str] | None = None,
         score_threshold: float | None = None,
         threads: int | None = None,
+        precision: str = "auto",
     ) -> Detector:
         """Load the model folder ``model_dir`` into ONNX Runtime.
 
         ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
         CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator.
+        ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes the
+        model's own.
 
         Raises:
             ModelFolderError: the folder or its model.json is not right.
@@ -68,7 +71,10 @@ class Detector:
         if score_threshold is not None and not 0.0 <= score_threshold <= 1.0:
             raise ValueError(f"score_threshold: expected 0 to 1, found {score_threshold}")
         spec = load_model_spec(model_dir)
-        engine = OnnxRuntimeEngine(Path(model_dir) / ONNX_NAME, spec, providers=providers, threads=threads)
+        names = choose_providers(providers)
+        runtime = "cpu" if names[0] == "CPUExecutionProvider" else "tensorrt"
+        onnx = Path(model_dir) / spec.network_file(precision, runtime)
+        engine = OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads)
         return cls(spec, engine, score_threshold=score_threshold)
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:

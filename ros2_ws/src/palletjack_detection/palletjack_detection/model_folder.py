@@ -1,6 +1,7 @@
 """A model is a folder: `model.onnx` plus `model.json`, which says how to feed and to read it.
 
-The dataclasses below are that JSON, field for field; a field without a default must be in the file.
+The same network may lie beside it in other precisions, as variants. The dataclasses below are that JSON,
+field for field; a field without a default must be in the file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import os
 import shutil
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from typing import Any
 FORMAT = "palletjack-model/1"
 JSON_NAME = "model.json"
 ONNX_NAME = "model.onnx"
+PRECISIONS = ("fp32", "fp16", "int8")
+RUNTIMES = ("cpu", "tensorrt", "any")
+# Names in use, with their precision and what they are made for: TensorRT takes signed symmetric
+# activations only, and ONNX Runtime's fast kernels on processors take unsigned ones.
+VARIANTS = {"int8": ("int8", "tensorrt"), "int8_cpu": ("int8", "cpu"), "fp16": ("fp16", "any")}
 
 
 class ModelFolderError(ValueError):
@@ -71,11 +78,24 @@ class ClusteringSpec:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The network in another precision: a file beside model.json with the same tensors.
+
+    ``runtime`` is what it is made for; others may run it more slowly or not at all.
+    """
+
+    file: str
+    sha256: str
+    precision: str
+    runtime: str = "any"
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """All of model.json. ``training`` and ``metrics`` are free provenance, kept as they are.
 
     ``onnx_sha256``, when given, is compared with model.onnx on load, so that a model whose two files
-    do not belong together is refused.
+    do not belong together is refused. ``precision`` is the one that runs where none is asked for.
     """
 
     name: str
@@ -91,12 +111,39 @@ class ModelSpec:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     onnx_sha256: str = ""
+    precision: str = "fp32"
+    variants: dict[str, Variant] = field(default_factory=dict)
     format: str = FORMAT
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the output tensors."""
         return self.input.height // self.stride, self.input.width // self.stride
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions that the folder holds, model.onnx first."""
+        return tuple(dict.fromkeys(("fp32", *(item.precision for item in self.variants.values()))))
+
+    def network_file(self, precision: str = "auto", runtime: str = "cpu") -> str:
+        """Name of the ONNX file to run in ``precision`` on ``runtime``; ``auto`` takes the model's own.
+
+        Among several, the one made for the runtime wins, then one made for any.
+
+        Raises:
+            ModelFolderError: the folder does not hold that precision.
+        """
+        wanted = self.precision if precision == "auto" else precision
+        if wanted == "fp32":
+            return ONNX_NAME
+        fitting = [item for item in self.variants.values() if item.precision == wanted]
+        if not fitting:
+            raise ModelFolderError(
+                f"model {self.name}: precision: expected one of {', '.join(self.precisions)}, "
+                f"found {wanted!r}"
+            )
+        order = {runtime: 0, "any": 1}
+        return min(fitting, key=lambda item: order.get(item.runtime, 2)).file
 
 
 _CHOICES = {
@@ -106,6 +153,9 @@ _CHOICES = {
     "input.padding": ("center", "bottom_right"),
     "clustering.method": ("nms", "dbscan"),
     "clustering.score": ("max", "mean"),
+    "precision": PRECISIONS,
+    "variants.*.precision": PRECISIONS,
+    "variants.*.runtime": RUNTIMES,
 }
 # Closed ranges of what may be written; None leaves a side open.
 _RANGES: dict[str, tuple[float, float | None]] = {
@@ -123,7 +173,7 @@ _RANGES: dict[str, tuple[float, float | None]] = {
 
 
 def load_model_spec(folder: Path) -> ModelSpec:
-    """Read and check ``folder``/model.json, and that model.onnx lies beside it.
+    """Read and check ``folder``/model.json, and that its networks lie beside it.
 
     Raises:
         ModelFolderError: the folder, a file or a field is missing, unknown, of the wrong type, out of
@@ -136,17 +186,20 @@ def load_model_spec(folder: Path) -> ModelSpec:
     if not path.is_file():
         raise ModelFolderError(f"{path}: expected the model's description, found {_describe_path(path)}")
     spec = parse_model_spec(_read_json(path), str(path))
-    onnx = folder / ONNX_NAME
+    _check_file(folder / ONNX_NAME, spec.onnx_sha256, f"{path}: onnx_sha256")
+    for name, variant in spec.variants.items():
+        _check_file(folder / variant.file, variant.sha256, f"{path}: variants.{name}.sha256")
+    return spec
+
+
+def _check_file(onnx: Path, sha256: str, where: str) -> None:
     if not onnx.is_file():
         raise ModelFolderError(f"{onnx}: expected the network, found {_describe_path(onnx)}")
-    if spec.onnx_sha256:
-        found = _sha256(onnx)
-        if found != spec.onnx_sha256.lower():
-            raise ModelFolderError(
-                f"{path}: onnx_sha256: expected {spec.onnx_sha256}, found {found} for {ONNX_NAME}: "
-                "the two files are not of the same model"
-            )
-    return spec
+    if sha256 and (found := _sha256(onnx)) != sha256.lower():
+        raise ModelFolderError(
+            f"{where}: expected {sha256}, found {found} for {onnx.name}: "
+            "the two files are not of the same model"
+        )
 
 
 def parse_model_spec(document: object, source: str = JSON_NAME) -> ModelSpec:
@@ -164,34 +217,47 @@ def parse_model_spec(document: object, source: str = JSON_NAME) -> ModelSpec:
     return spec
 
 
-def write_model_folder(spec: ModelSpec, onnx_path: Path, folder: Path) -> ModelSpec:
+def write_model_folder(
+    spec: ModelSpec, onnx_path: Path, folder: Path, variants: Mapping[str, Path] | None = None
+) -> ModelSpec:
     """Put model.onnx (a copy of ``onnx_path``) and model.json into ``folder``, other files untouched.
 
-    Both are staged under temporary names and then renamed. Should the process die between the two
-    renames, the hash in model.json makes :func:`load_model_spec` refuse the mixture. Returns the spec
-    as written, with the hash of the network.
+    ``variants`` are further networks by name (those of VARIANTS); they become model_NAME.onnx. All are
+    staged under temporary names and then renamed, model.json last. Should the process die between the
+    renames, the hashes in model.json make :func:`load_model_spec` refuse the mixture. Returns the spec as
+    written, with the hashes of the networks.
 
     Raises:
-        ModelFolderError: the spec is not valid, or ``onnx_path`` is no file.
+        ModelFolderError: the spec is not valid, a variant's name is unknown, or a network is no file.
         OSError: the folder cannot be written.
     """
-    folder, onnx_path = Path(folder), Path(onnx_path)
-    if not onnx_path.is_file():
-        raise ModelFolderError(f"{onnx_path}: expected an ONNX file, found {_describe_path(onnx_path)}")
-    spec = dataclasses.replace(spec, onnx_sha256=_sha256(onnx_path))
+    folder = Path(folder)
+    sources = {ONNX_NAME: Path(onnx_path)}
+    described: dict[str, Variant] = {}
+    for name, path in (variants or {}).items():
+        if name not in VARIANTS:
+            raise ModelFolderError(f"variants: expected one of {', '.join(VARIANTS)}, found {name!r}")
+        sources[f"model_{name}.onnx"] = Path(path)
+    for source in sources.values():
+        if not source.is_file():
+            raise ModelFolderError(f"{source}: expected an ONNX file, found {_describe_path(source)}")
+    for name in variants or {}:
+        file = f"model_{name}.onnx"
+        described[name] = Variant(file, _sha256(sources[file]), *VARIANTS[name])
+    spec = dataclasses.replace(spec, onnx_sha256=_sha256(sources[ONNX_NAME]), variants=described)
     text = json.dumps(dataclasses.asdict(spec), indent=2, sort_keys=False) + "\n"
     parse_model_spec(json.loads(text), str(folder / JSON_NAME))
     folder.mkdir(parents=True, exist_ok=True)
-    staged_onnx = folder / f".{ONNX_NAME}.{os.getpid()}.tmp"
-    staged_json = folder / f".{JSON_NAME}.{os.getpid()}.tmp"
+    staged = {name: folder / f".{name}.{os.getpid()}.tmp" for name in (*sources, JSON_NAME)}
     try:
-        shutil.copyfile(onnx_path, staged_onnx)
-        staged_json.write_text(text, encoding="utf-8")
-        os.replace(staged_onnx, folder / ONNX_NAME)
-        os.replace(staged_json, folder / JSON_NAME)
+        for name, source in sources.items():
+            shutil.copyfile(source, staged[name])
+        staged[JSON_NAME].write_text(text, encoding="utf-8")
+        for name, path in staged.items():
+            os.replace(path, folder / name)
     finally:
-        staged_onnx.unlink(missing_ok=True)
-        staged_json.unlink(missing_ok=True)
+        for path in staged.values():
+            path.unlink(missing_ok=True)
     return spec
 
 
@@ -245,8 +311,10 @@ def _parse_value(kind: Any, value: object, source: str, path: str) -> Any:
         return _parse_object(kind, value, source, path + ".")
     origin = typing.get_origin(kind) or kind
     parsed: Any = None
+    members = typing.get_args(kind)
+    if origin is dict and isinstance(value, dict) and dataclasses.is_dataclass(members[1]):
+        return {key: _parse_value(members[1], item, source, f"{path}.{key}") for key, item in value.items()}
     if origin is tuple and isinstance(value, list):
-        members = typing.get_args(kind)
         if members[-1] is Ellipsis:
             members = (members[0],) * len(value)
         if len(members) == len(value):
@@ -272,11 +340,13 @@ def _parse_value(kind: Any, value: object, source: str, path: str) -> Any:
 
 
 def _check_value(path: str, value: Any, source: str) -> None:
-    if path in _CHOICES and value not in _CHOICES[path]:
-        near = difflib.get_close_matches(str(value), _CHOICES[path], n=1)
+    head, *rest = path.split(".")
+    key = ".".join((head, "*", *rest[1:])) if head == "variants" and rest else path
+    if key in _CHOICES and value not in _CHOICES[key]:
+        near = difflib.get_close_matches(str(value), _CHOICES[key], n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ModelFolderError(
-            f"{source}: {path}: expected one of {', '.join(_CHOICES[path])}, found '{value}'{hint}"
+            f"{source}: {path}: expected one of {', '.join(_CHOICES[key])}, found '{value}'{hint}"
         )
     if path in _RANGES:
         low, high = _RANGES[path]
@@ -311,6 +381,17 @@ def _check(spec: ModelSpec, source: str) -> None:
         raise ModelFolderError(
             f"{source}: outputs.boxes: expected another tensor than outputs.coverage, "
             f"found '{spec.outputs.boxes}' for both"
+        )
+    for name, variant in spec.variants.items():
+        if Path(variant.file).name != variant.file or not variant.file.endswith(".onnx"):
+            raise ModelFolderError(
+                f"{source}: variants.{name}.file: expected an .onnx file beside {JSON_NAME}, "
+                f"found {variant.file!r}"
+            )
+    if spec.precision not in spec.precisions:
+        raise ModelFolderError(
+            f"{source}: precision: expected one of {', '.join(spec.precisions)}, which the folder holds, "
+            f"found '{spec.precision}'"
         )
     if not spec.classes or len(set(spec.classes)) != len(spec.classes):
         raise ModelFolderError(
