@@ -44,6 +44,7 @@ setup(
             f"palletjack_detector = {PACKAGE}.nodes.detector_node:main",
             f"palletjack_guard = {PACKAGE}.nodes.guard_node:main",
             f"image_folder = {PACKAGE}.nodes.image_folder_node:main",
+            f"setup_model = {PACKAGE}.nodes.setup_model:main",
         ],
     },
 )

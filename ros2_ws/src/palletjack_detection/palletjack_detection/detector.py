@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,16 @@ from numpy.typing import NDArray
 from palletjack_detection.clustering import cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
-from palletjack_detection.engine import Engine, OnnxRuntimeEngine, choose_providers
+from palletjack_detection.engine import Engine, EngineError, OnnxRuntimeEngine, choose_providers
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
 
+if TYPE_CHECKING:
+    from palletjack_detection.engines.tensorrt_engine import TensorRtEngine
+
 FloatArray = NDArray[np.float32]
+AUTO, ONNXRUNTIME = "auto", "onnxruntime"
+BACKENDS = (AUTO, ONNXRUNTIME, "tensorrt", "tensorrt_rtx")
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,18 @@ class Detector:
         score_threshold: float | None = None,
         threads: int | None = None,
         precision: str = "auto",
+        backend: str = ONNXRUNTIME,
+        build: bool = False,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Detector:
-        """Load the model folder ``model_dir`` into ONNX Runtime.
+        """Load the model folder ``model_dir``.
 
         ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
         CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator.
         ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes the
-        model's own.
+        model's own. ``backend``: ``onnxruntime``, ``tensorrt``, ``tensorrt_rtx``, or ``auto``, which takes
+        an engine of TensorRT that was built before, else ONNX Runtime. ``build``: build the engine where
+        there is none, which takes minutes; ``say`` hears of it.
 
         Raises:
             ModelFolderError: the folder or its model.json is not right.
@@ -70,12 +81,18 @@ class Detector:
         """
         if score_threshold is not None and not 0.0 <= score_threshold <= 1.0:
             raise ValueError(f"score_threshold: expected 0 to 1, found {score_threshold}")
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, found {backend!r}")
+        if backend != ONNXRUNTIME:
+            engine = _tensorrt_engine(Path(model_dir), precision, backend, build, say)
+            if engine is not None:
+                return cls(engine.spec, engine, score_threshold=score_threshold)
         spec = load_model_spec(model_dir)
         names = choose_providers(providers)
         runtime = "cpu" if names[0] == "CPUExecutionProvider" else "tensorrt"
         onnx = Path(model_dir) / spec.network_file(precision, runtime)
-        engine = OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads)
-        return cls(spec, engine, score_threshold=score_threshold)
+        runtime_engine = OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads)
+        return cls(spec, runtime_engine, score_threshold=score_threshold)
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find objects in ``rgb`` (H, W, 3) uint8; boxes are pixels of that image, clipped to it.
@@ -123,3 +140,22 @@ class Detector:
         return Detections(
             pixels[keep].astype(np.float32), found.scores[keep], found.class_ids[keep], spec.classes
         )
+
+
+def _tensorrt_engine(
+    model_dir: Path, precision: str, backend: str, build: bool, say: Callable[[str], None]
+) -> TensorRtEngine | None:
+    """The engine for this machine; with ``auto`` None where there is none to be had."""
+    from palletjack_detection.engines.api import TENSORRT, load_tensorrt
+    from palletjack_detection.engines.store import EngineRequest, ensure_engine
+    from palletjack_detection.engines.tensorrt_engine import TensorRtEngine
+
+    try:
+        library = load_tensorrt(TENSORRT if backend == AUTO else backend)
+        stored = ensure_engine(library, EngineRequest(model_dir, precision), build=build, say=say)
+        return TensorRtEngine(library, stored)
+    except EngineError as error:
+        if backend != AUTO:
+            raise
+        say(f"ONNX Runtime runs the network: {error}")
+        return None

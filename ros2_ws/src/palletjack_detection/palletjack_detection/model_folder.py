@@ -195,7 +195,7 @@ def load_model_spec(folder: Path) -> ModelSpec:
 def _check_file(onnx: Path, sha256: str, where: str) -> None:
     if not onnx.is_file():
         raise ModelFolderError(f"{onnx}: expected the network, found {_describe_path(onnx)}")
-    if sha256 and (found := _sha256(onnx)) != sha256.lower():
+    if sha256 and (found := sha256_of(onnx)) != sha256.lower():
         raise ModelFolderError(
             f"{where}: expected {sha256}, found {found} for {onnx.name}: "
             "the two files are not of the same model"
@@ -243,8 +243,8 @@ def write_model_folder(
             raise ModelFolderError(f"{source}: expected an ONNX file, found {_describe_path(source)}")
     for name in variants or {}:
         file = f"model_{name}.onnx"
-        described[name] = Variant(file, _sha256(sources[file]), *VARIANTS[name])
-    spec = dataclasses.replace(spec, onnx_sha256=_sha256(sources[ONNX_NAME]), variants=described)
+        described[name] = Variant(file, sha256_of(sources[file]), *VARIANTS[name])
+    spec = dataclasses.replace(spec, onnx_sha256=sha256_of(sources[ONNX_NAME]), variants=described)
     text = json.dumps(dataclasses.asdict(spec), indent=2, sort_keys=False) + "\n"
     parse_model_spec(json.loads(text), str(folder / JSON_NAME))
     folder.mkdir(parents=True, exist_ok=True)
@@ -427,7 +427,8 @@ def _describe_path(path: Path) -> str:
     return "a file" if path.exists() else "nothing there"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -29,3 +29,15 @@ def find_shipped_model(share_directory: Path | None = None, *, start: Path | Non
         f"model: expected the shipped {SHIPPED_MODEL}/model.json in {' or '.join(p for p in places if p)}, "
         "found none; give a model folder with model:="
     )
+
+
+def package_share() -> Path | None:
+    """Return the installed share folder of this package, or None where it is not installed."""
+    try:
+        from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+    except ImportError:
+        return None
+    try:
+        return Path(get_package_share_directory("palletjack_detection"))
+    except (PackageNotFoundError, ValueError, LookupError):
+        return None

@@ -28,7 +28,7 @@ from palletjack_detection.newest_slot import NewestSlot
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
-from palletjack_detection.shipped_model import find_shipped_model
+from palletjack_detection.shipped_model import find_shipped_model, package_share
 
 DIAGNOSTICS_PERIOD_S = 1.0
 # A bad camera must not fill the disk with log lines.
@@ -231,16 +231,6 @@ def load_detector(model_dir: str, score_threshold: float, threads: int) -> Detec
         score_threshold=None if score_threshold < 0 else score_threshold,
         threads=threads or None,
     )
-
-
-def package_share() -> Path | None:
-    """Return the installed share folder of this package, or None where it is not installed."""
-    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-
-    try:
-        return Path(get_package_share_directory("palletjack_detection"))
-    except (PackageNotFoundError, ValueError):
-        return None
 
 
 def message_to_rgb(message: Image | CompressedImage) -> Any:

@@ -1,0 +1,131 @@
+"""The engine for this machine: found where it was built before, built once where it was not.
+
+Engines lie in a cache folder, each with its sidecar. A lock keeps two nodes from building the same one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from palletjack_detection.engine import EngineError
+from palletjack_detection.engines.api import TensorRt
+from palletjack_detection.engines.build import BuildOptions, build_engine, network_for
+from palletjack_detection.engines.cuda import Cuda
+from palletjack_detection.engines.sidecar import EngineIdentity, read_engine, sidecar_path, write_engine
+from palletjack_detection.model_folder import ModelSpec, load_model_spec, sha256_of
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """Which engine: of the model in ``folder``, in ``precision`` (``auto``: the model's own)."""
+
+    folder: Path
+    precision: str = "auto"
+    options: BuildOptions = field(default_factory=BuildOptions)
+
+
+@dataclass(frozen=True)
+class StoredEngine:
+    """An engine that fits this machine. ``plan`` is its content; ``built`` whether it was just made."""
+
+    path: Path
+    plan: bytes
+    identity: EngineIdentity
+    spec: ModelSpec
+    built: bool
+
+
+def default_cache() -> Path:
+    """~/.cache/palletjack/engines, or as XDG_CACHE_HOME says."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "palletjack" / "engines"
+
+
+def gpu_identity() -> tuple[str, str]:
+    """Name and compute capability of the GPU; empty where there is none."""
+    try:
+        cuda = Cuda()
+    except EngineError:
+        return "", ""
+    return cuda.gpu, cuda.compute_capability
+
+
+def identify(
+    library: TensorRt, request: EngineRequest, gpu: tuple[str, str]
+) -> tuple[EngineIdentity, Path, ModelSpec]:
+    """The identity of the wanted engine, the ONNX it is built from, and the model's description.
+
+    Raises:
+        ModelFolderError, EngineError: the model cannot be used, or does not hold that precision.
+    """
+    spec = load_model_spec(request.folder)
+    precision = spec.precision if request.precision == "auto" else request.precision
+    onnx = network_for(request.folder, spec, precision, library)
+    identity = EngineIdentity(
+        model=spec.name,
+        model_sha256=sha256_of(onnx),
+        precision=precision,
+        runtime=library.runtime,
+        runtime_version=library.version,
+        gpu=gpu[0],
+        compute_capability=gpu[1],
+        options=request.options.as_dict(),
+    )
+    return identity, onnx, spec
+
+
+def ensure_engine(
+    library: TensorRt,
+    request: EngineRequest,
+    *,
+    cache: Path | None = None,
+    build: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> StoredEngine:
+    """Return the engine for this machine from the cache, or build it (minutes on a Jetson).
+
+    Raises:
+        ModelFolderError: the model cannot be used.
+        EngineError: it cannot be built, or ``build`` is off and there is none that fits.
+    """
+    cache = cache or default_cache()
+    identity, onnx, spec = identify(library, request, gpu_identity())
+    path = cache / identity.file_name
+    with _locked(cache, path, say):
+        try:
+            return StoredEngine(path, read_engine(path, identity), identity, spec, built=False)
+        except EngineError as error:
+            if not build:
+                raise EngineError(
+                    f"{error}; build it with 'ros2 run palletjack_detection setup_model'"
+                ) from None
+            if path.exists() or sidecar_path(path).exists():
+                say(f"{error}; building it anew")
+        say(
+            f"building {path.name} from {onnx} with {library.runtime} {library.version}; this is done once "
+            "and can take minutes"
+        )
+        timing = cache / f"timing.{library.runtime}.{library.version}.cache"
+        plan = build_engine(
+            library, onnx, spec, identity.precision, request.options, timing_cache=timing, say=say
+        )
+        write_engine(path, plan, identity)
+    return StoredEngine(path, plan, identity, spec, built=True)
+
+
+@contextmanager
+def _locked(cache: Path, engine: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of ``engine``; it ends with the process, so a crash leaves none behind."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f".{engine.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is building {engine.name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
