@@ -61,6 +61,29 @@ def build_engine(
     )
 
 
+def deepstream_config(
+    model: Annotated[Path, typer.Option(help="Model folder (model.onnx and model.json).")],
+    precision: Annotated[str, typer.Option(help="auto (the model's own), fp32, fp16 or int8.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; MODEL/deepstream if left out.")] = None,
+) -> None:
+    """Write DeepStream's nvinfer configuration and labels for a model, after checking that nvinfer reads it.
+
+    Example: `palletjack deepstream-config --model models/palletjack_lite`
+    """
+    from palletjack_detection.engine import EngineError
+    from palletjack_detection.model_folder import ModelFolderError, load_model_spec
+    from palletjack_training.deepstream import DeepStreamError, write_deepstream
+
+    try:
+        spec = load_model_spec(model)
+        chosen = spec.precision if precision == "auto" else precision
+        for path in write_deepstream(model, spec, chosen, out or model / "deepstream"):
+            typer.echo(f"wrote {path}")
+    except (DeepStreamError, EngineError, ModelFolderError, OSError) as error:
+        typer.secho(f"deepstream-config: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
 def _line(model: Path, precision: str, runtime: str, options: object, version: tuple[int, int]) -> str:
     from palletjack_detection.engines.build import BuildOptions
     from palletjack_detection.engines.trtexec import trtexec_command

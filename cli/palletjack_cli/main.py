@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from palletjack_cli.benchmark import benchmark
-from palletjack_cli.build_engine import build_engine
+from palletjack_cli.build_engine import build_engine, deepstream_config
 from palletjack_cli.demo import demo
 from palletjack_cli.pipeline import pipeline
 from palletjack_sdg import commands as data
@@ -32,6 +32,7 @@ app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)
 app.command()(simulation.simulate)
 app.command()(build_engine)
+app.command()(deepstream_config)
 app.command()(pipeline)
 app.command()(benchmark)
 app.command()(demo)

@@ -13,7 +13,7 @@ from palletjack_cli.main import app
 
 VERBS = (
     *("generate", "inspect", "convert", "train", "evaluate"),
-    *("predict", "export", "build-engine", "simulate", "pipeline", "benchmark", "demo"),
+    *("predict", "export", "build-engine", "deepstream-config", "simulate", "pipeline", "benchmark", "demo"),
 )
 ROOT = typer.main.get_command(app)
 
