@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -13,6 +16,7 @@ from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_fram
 from palletjack_training.augment_colour import change_colours, cut_out  # noqa: E402
 from palletjack_training.box_labels import IGNORED, PADDING  # noqa: E402
 from palletjack_training.config import ColourAugmentation, GeometryAugmentation  # noqa: E402
+from palletjack_training.jpeg import compress  # noqa: E402
 from palletjack_training.targets import BoxBatch  # noqa: E402
 
 WIDTH, HEIGHT = 240, 136
@@ -138,7 +142,7 @@ def test_mosaic_boxes_lie_on_their_pixels() -> None:
 def test_cut_out_hides_and_ignores() -> None:
     frames, batch = painted([(100, 60, 112, 68)] * 60)
     config = ColourAugmentation(cutout=1.0)
-    covered, boxes = cut_out(frames, batch, config, np.random.default_rng(8))
+    covered, boxes = cut_out(frames.clone(), batch, config, np.random.default_rng(8))
     assert not torch.equal(covered, frames)
     for frame, label in zip(covered, boxes.labels[:, 0], strict=True):
         hidden = float((frame[:, 60:68, 100:112] != 1).any(0).float().mean())
@@ -171,7 +175,8 @@ def test_a_dark_frame_keeps_its_object() -> None:
 
 
 def test_no_augmentation_changes_nothing() -> None:
-    off = {name: 0.0 for name in ColourAugmentation.model_fields if not name.endswith("sigma")}
+    kept = ("blur_sigma", "noise_sigma", "jpeg_quality")
+    off = {name: 0.0 for name in ColourAugmentation.model_fields if name not in kept}
     frames = torch.rand(2, 3, HEIGHT, WIDTH).clamp_min(1e-4)
     changed = change_colours(frames.clone(), ColourAugmentation(**off), np.random.default_rng(4))
     torch.testing.assert_close(changed, frames, atol=1e-5, rtol=0)
@@ -194,3 +199,35 @@ def test_the_same_generator_gives_the_same_frames() -> None:
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("quality", [30, 60, 90])
+def test_compression_leaves_what_an_encoder_leaves(quality: int) -> None:
+    """Against Pillow's encoder and decoder: the same errors, pixel for pixel, and not just as large ones."""
+    rng = np.random.default_rng(3)
+    small = cv2.GaussianBlur(rng.uniform(0, 255, (HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 2)
+    picture = ((small - small.min()) / np.ptp(small) * 255).astype(np.uint8)
+    picture[30:90, 50:150] = (200, 40, 30)
+    stored = io.BytesIO()
+    Image.fromarray(picture).save(stored, "JPEG", quality=quality, subsampling="4:2:0")
+    wanted = np.asarray(Image.open(stored)).astype(np.float32)
+    frames = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    ours = compress(frames.repeat(2, 1, 1, 1), np.array([quality, 100]))
+    assert ours.shape == (2, 3, HEIGHT, WIDTH)
+    found = (ours[0] * 255).permute(1, 2, 0).numpy()
+    error = np.abs(wanted - picture).mean()
+    assert np.abs(found - wanted).mean() < 0.25 * error + 0.6
+    # Each frame has its own quality.
+    assert np.abs((ours[1] * 255).permute(1, 2, 0).numpy() - picture).mean() < error
+
+
+def test_a_share_of_the_frames_is_compressed() -> None:
+    off = {name: 0.0 for name in ColourAugmentation.model_fields if not name.endswith(("sigma", "quality"))}
+    frames = torch.rand(40, 3, 32, 48, generator=torch.Generator().manual_seed(0)).clamp_min(1e-3)
+    config = ColourAugmentation(**{**off, "jpeg": 0.5})
+    changed = change_colours(frames.clone(), config, np.random.default_rng(4))
+    difference = (changed - frames).abs().amax(dim=(1, 2, 3))
+    assert 10 < int((difference > 0.02).sum()) < 30
+    assert int((difference < 1e-4).sum()) > 10
+    with pytest.raises(ValueError, match="jpeg_quality: expected 1 <= lowest <= highest <= 100"):
+        ColourAugmentation(jpeg_quality=(90, 30))

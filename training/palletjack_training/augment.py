@@ -54,8 +54,8 @@ def draw_maps(
     return maps
 
 
-def warp_frames(frames: Tensor, maps: Matrices, fill: Tensor) -> Tensor:
-    """Apply ``maps`` to frames (B, 3, H, W); ``fill`` (B, 3) is the colour outside of a frame.
+def warp_frames(frames: Tensor, maps: Matrices, fill: Tensor | None = None) -> Tensor:
+    """Apply ``maps`` to frames (B, 3, H, W); ``fill`` (B, 3) is the colour outside of a frame, else black.
 
     Frames that shrink are sampled from their half size, against aliasing.
     """
@@ -72,8 +72,13 @@ def warp_frames(frames: Tensor, maps: Matrices, fill: Tensor) -> Tensor:
         source = frames[index]
         if small:
             source = F.avg_pool2d(source, 2)
+        if fill is None:
+            out[index] = F.grid_sample(source, grid[index], align_corners=False)
+            continue
         back = fill[index][:, :, None, None]
-        out[index] = F.grid_sample(source - back, grid[index], align_corners=False) + back
+        # Both tensors are new here, so that neither needs another copy.
+        source = source.sub_(back)
+        out[index] = F.grid_sample(source, grid[index], align_corners=False).add_(back)
     return out
 
 
@@ -84,8 +89,9 @@ def _sampling_grid(inverse: Matrices, width: int, height: int, device: torch.dev
     x = torch.arange(width, device=device, dtype=torch.float32) + 0.5
     y = torch.arange(height, device=device, dtype=torch.float32) + 0.5
     column, row, constant = (matrix[:, :, i, None, None] for i in range(3))
-    homogeneous = column * x + row * y[:, None] + constant
-    return torch.stack((homogeneous[:, 0], homogeneous[:, 1]), -1) / homogeneous[:, 2, ..., None]
+    # Each pass over (B, 3, H, W) costs as much as one over the frames, so there are but two.
+    homogeneous = (column * x + constant) + row * y[:, None]
+    return (homogeneous[:, :2] / homogeneous[:, 2:]).permute(0, 2, 3, 1)
 
 
 def warp_boxes(
@@ -137,6 +143,7 @@ def mosaic(
     labels = F.pad(batch.labels, (0, 3 * room), value=PADDING)
     labels[chosen] = PADDING
     out = frames.clone()
+    rows_on_device = torch.from_numpy(chosen).to(frames.device, non_blocking=True)
     for quarter in range(4):
         left, top = (quarter % 2) * half_w, (quarter // 2) * half_h
         source = rng.integers(0, count, len(chosen))
@@ -146,10 +153,9 @@ def mosaic(
         maps = np.tile(np.eye(3), (len(chosen), 1, 1))
         maps[:, 0, 0] = maps[:, 1, 1] = scale
         maps[:, :2, 2] = shift
-        index = torch.from_numpy(source).to(frames.device)
-        fill = torch.zeros(len(chosen), 3, device=frames.device)
-        tile = warp_frames(frames[index], maps, fill)[..., :half_h, :half_w]
-        out[torch.from_numpy(chosen).to(frames.device), :, top : top + half_h, left : left + half_w] = tile
+        index = torch.from_numpy(source).to(frames.device, non_blocking=True)
+        tile = warp_frames(frames[index], maps)[..., :half_h, :half_w]
+        out[rows_on_device, :, top : top + half_h, left : left + half_w] = tile
         part = BoxBatch(batch.boxes[source], batch.labels[source])
         part = warp_boxes(part, maps, half_w, half_h, config)
         rows = slice(quarter * room, (quarter + 1) * room)

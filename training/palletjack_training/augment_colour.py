@@ -16,6 +16,7 @@ from torch import Tensor
 
 from palletjack_training.box_labels import IGNORED
 from palletjack_training.config import ColourAugmentation
+from palletjack_training.jpeg import compress
 from palletjack_training.targets import BoxBatch
 
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -25,32 +26,32 @@ _HIDDEN = 0.5
 
 
 def change_colours(frames: Tensor, config: ColourAugmentation, rng: np.random.Generator) -> Tensor:
-    """Change the colours of frames (B, 3, H, W) in 0..1, then blur, coarsen and add noise to some."""
+    """Change the colours of frames (B, 3, H, W) in 0..1, then blur, coarsen, add noise to and compress
+    some."""
     count = len(frames)
     device = frames.device
     drawn = [_draw_colour_map(config, rng) for _ in range(count)]
     matrix = torch.from_numpy(np.stack([item[0] for item in drawn]).astype(np.float32))
-    contrast, brightness = (
-        torch.tensor([item[1:] for item in drawn], dtype=torch.float32).to(device).unbind(1)
-    )
+    levels = torch.tensor([item[1:] for item in drawn], dtype=torch.float32)
+    contrast, brightness = levels.to(device, non_blocking=True).unbind(1)
     # Contrast turns about the frame's own mean and brightness goes a share of the way to black or
     # white, so that a dark frame does not lose its objects altogether.
     mean = frames.mean(dim=(1, 2, 3))
     room = torch.where(brightness < 0, mean, 1 - mean)
     offset = (1 - contrast) * mean + brightness * room
     flat = torch.baddbmm(offset[:, None, None], matrix.to(device, non_blocking=True), frames.flatten(2))
-    frames = flat.view_as(frames).clamp_(0, 1)
     gamma = np.exp(rng.uniform(-config.gamma, config.gamma, count)).astype(np.float32)
-    frames = frames.clamp_min_(1e-4).pow_(_column(gamma, device))
+    frames = flat.view_as(frames).clamp_(1e-4, 1).pow_(_column(gamma, device))
     frames = _blur_some(frames, config, rng)
     frames = _coarsen_some(frames, config, rng)
-    return _add_noise(frames, config, rng).clamp_(0, 1)
+    frames = _add_noise(frames, config, rng).clamp_(0, 1)
+    return _compress_some(frames, config, rng)
 
 
 def cut_out(
     frames: Tensor, batch: BoxBatch, config: ColourAugmentation, rng: np.random.Generator
 ) -> tuple[Tensor, BoxBatch]:
-    """Cover some frames with a few plain rectangles; objects more than half covered become ignored."""
+    """Cover some frames, in place, with a few plain rectangles; objects more than half covered become ignored."""
     count, _, height, width = frames.shape
     chosen = rng.random(count) < config.cutout
     share = rng.uniform(0.02, 0.12, (count, _CUTOUTS, 2)) * chosen[:, None, None]
@@ -59,22 +60,29 @@ def cut_out(
     colours = rng.uniform(0, 1, (count, _CUTOUTS, 3)).astype(np.float32)
     rectangles = np.concatenate((corner, corner + size), -1).astype(np.float32)
 
-    device = frames.device
-    on_device = torch.from_numpy(rectangles).to(device, non_blocking=True)
-    paint = torch.from_numpy(colours).to(device, non_blocking=True)
-    x = torch.arange(width, device=device) + 0.5
-    y = torch.arange(height, device=device) + 0.5
-    for number in range(_CUTOUTS):
-        box = on_device[:, number, :, None]
-        in_x = (x >= box[:, 0]) & (x < box[:, 2])
-        in_y = (y >= box[:, 1]) & (y < box[:, 3])
-        inside = in_y[:, None, :, None] & in_x[:, None, None, :]
-        frames = torch.where(inside, paint[:, number, :, None, None], frames)
-
+    if chosen.any():
+        index = torch.from_numpy(np.flatnonzero(chosen)).to(frames.device, non_blocking=True)
+        frames[index] = _covered(frames[index], rectangles[chosen], colours[chosen])
     hidden = _overlap(batch.boxes[:, :, None], torch.from_numpy(rectangles)[:, None]).sum(-1)
     area = (batch.boxes[..., 2:] - batch.boxes[..., :2]).prod(-1).clamp_min(1e-6)
     labels = torch.where((hidden / area > _HIDDEN) & (batch.labels >= 0), IGNORED, batch.labels)
     return frames, BoxBatch(batch.boxes, labels)
+
+
+def _covered(frames: Tensor, rectangles: NDArray[np.float32], colours: NDArray[np.float32]) -> Tensor:
+    """Paint rectangles (B, N, 4) of colours (B, N, 3) over frames (B, 3, H, W), in order."""
+    height, width = frames.shape[-2:]
+    boxes = torch.from_numpy(rectangles).to(frames.device, non_blocking=True)
+    paint = torch.from_numpy(colours).to(frames.device, non_blocking=True)
+    x = torch.arange(width, device=frames.device) + 0.5
+    y = torch.arange(height, device=frames.device) + 0.5
+    for number in range(rectangles.shape[1]):
+        box = boxes[:, number, :, None]
+        in_x = (x >= box[:, 0]) & (x < box[:, 2])
+        in_y = (y >= box[:, 1]) & (y < box[:, 3])
+        inside = in_y[:, None, :, None] & in_x[:, None, None, :]
+        frames = torch.where(inside, paint[:, number, :, None, None], frames)
+    return frames
 
 
 def _overlap(first: Tensor, second: Tensor) -> Tensor:
@@ -118,8 +126,8 @@ def _blur_some(frames: Tensor, config: ColourAugmentation, rng: np.random.Genera
     if len(chosen) == 0:
         return frames
     kernels = np.stack([_blur_kernel(config.blur_sigma, rng) for _ in chosen]).astype(np.float32)
-    index = torch.from_numpy(chosen).to(frames.device)
-    weight = torch.from_numpy(kernels).to(frames.device).repeat_interleave(3, 0)[:, None]
+    index = torch.from_numpy(chosen).to(frames.device, non_blocking=True)
+    weight = torch.from_numpy(kernels).to(frames.device, non_blocking=True).repeat_interleave(3, 0)[:, None]
     picked = F.pad(frames[index].flatten(0, 1)[None], (_BLUR_REACH,) * 4, mode="replicate")
     blurred = F.conv2d(picked, weight, groups=3 * len(chosen))
     frames[index] = blurred[0].unflatten(0, (-1, 3))
@@ -145,7 +153,7 @@ def _coarsen_some(frames: Tensor, config: ColourAugmentation, rng: np.random.Gen
     if len(chosen) == 0:
         return frames
     height, width = frames.shape[-2:]
-    index = torch.from_numpy(chosen).to(frames.device)
+    index = torch.from_numpy(chosen).to(frames.device, non_blocking=True)
     small = F.interpolate(
         frames[index], size=(round(height * factor), round(width * factor)), mode="bilinear", antialias=True
     )
@@ -159,3 +167,15 @@ def _add_noise(frames: Tensor, config: ColourAugmentation, rng: np.random.Genera
     generator = torch.Generator(frames.device).manual_seed(int(rng.integers(2**62)))
     noise = torch.randn(frames.shape, device=frames.device, generator=generator)
     return frames.addcmul_(noise, _column(sigma, frames.device))
+
+
+def _compress_some(frames: Tensor, config: ColourAugmentation, rng: np.random.Generator) -> Tensor:
+    """Leave JPEG's artefacts in a share of the frames, last of all, as in a camera."""
+    chosen = np.flatnonzero(rng.random(len(frames)) < config.jpeg)
+    if len(chosen) == 0:
+        return frames
+    lowest, highest = config.jpeg_quality
+    quality = rng.integers(lowest, highest + 1, len(chosen))
+    index = torch.from_numpy(chosen).to(frames.device, non_blocking=True)
+    frames[index] = compress(frames[index], quality)
+    return frames

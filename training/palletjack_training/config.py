@@ -134,6 +134,17 @@ class ColourAugmentation(_Section):
     noise: float = Field(0.5, ge=0, le=1)
     noise_sigma: float = Field(0.06, ge=0)
     cutout: float = Field(0.3, ge=0, le=1)
+    jpeg: float = Field(0.2, ge=0, le=1)
+    jpeg_quality: tuple[int, int] = (30, 90)
+
+    @model_validator(mode="after")
+    def _quality_is_a_range(self) -> ColourAugmentation:
+        lowest, highest = self.jpeg_quality
+        if not 1 <= lowest <= highest <= 100:
+            raise ValueError(
+                f"jpeg_quality: expected 1 <= lowest <= highest <= 100, found {[lowest, highest]}"
+            )
+        return self
 
 
 class AugmentConfig(_Section):

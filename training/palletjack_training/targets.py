@@ -155,14 +155,18 @@ def _paint(present: Tensor, inside: Tensor, area: Tensor) -> tuple[Tensor, Tenso
     A box takes a cell over when its deadzone covers at least as much of it as the coverage already
     there; it then leaves its own coverage, which may be none.
     """
-    inside = inside * present
-    area = area * present
+    # What does not depend on the order is done for all rows at once: three small kernels a row are left.
+    reach = torch.where(present & (area > 0), area, -1.0)
+    rows = torch.arange(inside.shape[1], device=inside.device)[:, None, None]
+    painter = torch.where(inside > 0, rows, -1)
     coverage = torch.zeros_like(inside[:, 0])
     owner = torch.full_like(coverage, -1, dtype=torch.int64)
-    for row in range(inside.shape[1]):
-        takes = (area[:, row] >= coverage) & (area[:, row] > 0)
-        coverage = torch.where(takes, inside[:, row], coverage)
-        owner = torch.where(takes, torch.where(inside[:, row] > 0, row, -1), owner)
+    for new_reach, new_coverage, new_owner in zip(
+        reach.unbind(1), inside.unbind(1), painter.unbind(1), strict=True
+    ):
+        takes = new_reach >= coverage
+        coverage = torch.where(takes, new_coverage, coverage)
+        owner = torch.where(takes, new_owner, owner)
     return coverage, owner
 
 

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """What a frozen normalization does, and the state of its tensors when that was computed."""
+
+    written: tuple[tuple[int, int], ...]
+    scale: Tensor
+    shift: Tensor
+
+    def holds_for(self, norm: nn.BatchNorm2d) -> bool:
+        """Whether nothing was written to ``norm`` since."""
+        return self.written == _written(norm)
+
+
+def _written(norm: nn.BatchNorm2d) -> tuple[tuple[int, int], ...]:
+    """Where the tensors of ``norm`` lie, and how often each was written to."""
+    tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None)
 
 
 class ConvNorm(nn.Module):
@@ -34,6 +55,7 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs, eps=eps, momentum=momentum)
         self.activation = nn.Identity() if activation is None else activation(inplace=True)
         self._frozen = False
+        self._constant: _Constant | None = None
 
     def freeze(self) -> None:
         """Keep the normalization as it is from now on."""
@@ -52,22 +74,45 @@ class ConvNorm(nn.Module):
         """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
         if not self._frozen:
             return self.activation(self.norm(self.conv(features)))
-        kernel, shift = self.folded()
         conv = self.conv
+        scale, shift = self._scale_and_shift()
+        kernel = conv.weight * scale
         return self.activation(
             F.conv2d(features, kernel, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
         )
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Kernel and bias that do convolution and normalization (with running statistics) at once."""
-        norm = self.norm
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
+        scale = self._scale()
+        return self.conv.weight * scale[:, None, None, None], self._shift(scale)
+
+    def _scale(self) -> Tensor:
+        assert self.norm.running_var is not None
         with torch.no_grad():
-            deviation = torch.sqrt(norm.running_var + norm.eps)
-        scale = norm.weight / deviation
+            deviation = torch.sqrt(self.norm.running_var + self.norm.eps)
+        return self.norm.weight / deviation
+
+    def _shift(self, scale: Tensor) -> Tensor:
+        assert self.norm.running_mean is not None
         bias = 0.0 if self.conv.bias is None else self.conv.bias
-        return self.conv.weight * scale[:, None, None, None], norm.bias + (bias - norm.running_mean) * scale
+        return self.norm.bias + (bias - self.norm.running_mean) * scale
+
+    def _scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Scale (outputs, 1, 1, 1) and shift (outputs,) of a frozen normalization.
+
+        Computed once: some eight small kernels for each layer and step cost a GPU more time to start than
+        to run. Tensors count the writes to them, which tells when the numbers are no longer those. A
+        convolution's bias is trained, so that a shift with one is made anew.
+        """
+        if torch.compiler.is_compiling():
+            scale = self._scale()
+            return scale[:, None, None, None], self._shift(scale)
+        if self._constant is None or not self._constant.holds_for(self.norm):
+            with torch.inference_mode(False), torch.no_grad():
+                scale = self._scale()
+                self._constant = _Constant(_written(self.norm), scale[:, None, None, None], self._shift(scale))
+        column = self._constant.scale
+        return column, self._constant.shift if self.conv.bias is None else self._shift(column.flatten())
 
 
 def separable(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
