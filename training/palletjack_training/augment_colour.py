@@ -51,7 +51,7 @@ def change_colours(frames: Tensor, config: ColourAugmentation, rng: np.random.Ge
 def cut_out(
     frames: Tensor, batch: BoxBatch, config: ColourAugmentation, rng: np.random.Generator
 ) -> tuple[Tensor, BoxBatch]:
-    """Cover some frames, in place, with a few plain rectangles; objects more than half covered become ignored."""
+    """Cover some frames, in place, with plain rectangles; objects more than half covered become ignored."""
     count, _, height, width = frames.shape
     chosen = rng.random(count) < config.cutout
     share = rng.uniform(0.02, 0.12, (count, _CUTOUTS, 2)) * chosen[:, None, None]

@@ -45,7 +45,9 @@ class NetworkConfig(_Section):
     running statistics follow each batch (TAO's is 0.01).
     """
 
-    architecture: Literal["efficientnet_lite0", "resnet18"] = "efficientnet_lite0"
+    architecture: Literal["efficientnet_lite0", "efficientnet_lite2", "resnet18", "resnet34"] = (
+        "efficientnet_lite0"
+    )
     weights: str = "imagenet"
     freeze_norm: bool = True
     norm_momentum: float = Field(0.03, gt=0, le=1)
@@ -58,8 +60,8 @@ class NetworkConfig(_Section):
     def _freezing_needs_weights(self) -> NetworkConfig:
         if self.freeze_norm and self.weights == "none":
             raise ValueError("freeze_norm: true needs weights, found weights: none")
-        if self.architecture == "resnet18" and self.weights == "imagenet":
-            raise ValueError("no ImageNet weights are known for resnet18; use none or a path")
+        if self.architecture.startswith("resnet") and self.weights == "imagenet":
+            raise ValueError(f"no ImageNet weights are known for {self.architecture}; use none or a path")
         return self
 
 

@@ -13,9 +13,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm, separable
-from palletjack_training.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights_path
-from palletjack_training.backbones.resnet18 import ResNet18
+from palletjack_training.backbones.efficientnet_lite import (
+    EfficientNetLite,
+    EfficientNetLite0,
+    EfficientNetLite2,
+    imagenet_weights_path,
+)
+from palletjack_training.backbones.resnet import ResNet, ResNet18, ResNet34
 from palletjack_training.config import TrainingConfig
+
+_BACKBONES: dict[str, type[EfficientNetLite] | type[ResNet]] = {
+    "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite2": EfficientNetLite2,
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+}
 
 
 class Neck(nn.Module):
@@ -45,15 +57,13 @@ class DetectNet(nn.Module):
         super().__init__()
         network = config.network
         self.classes = len(config.classes)
-        self.backbone: EfficientNetLite0 | ResNet18
-        if network.architecture == "efficientnet_lite0":
-            self.backbone = EfficientNetLite0()
+        self.backbone = _BACKBONES[network.architecture]()
+        if isinstance(self.backbone, EfficientNetLite):
             self.neck: Neck | None = Neck(self.backbone.channels, network.neck_channels, network.neck_blocks)
             width = network.neck_channels
             self.coverage_tower: nn.Module = separable(width, width)
             self.box_tower: nn.Module = separable(width, width)
         else:
-            self.backbone = ResNet18()
             self.neck = None
             width = self.backbone.channels[-1]
             self.coverage_tower = nn.Identity()
@@ -111,14 +121,18 @@ def build_network(config: TrainingConfig, *, load_weights: bool = True) -> Detec
     network = DetectNet(config)
     source = config.network.weights
     if load_weights and source != "none":
-        path = imagenet_weights_path() if source == "imagenet" else Path(source)
+        backbone = network.backbone
+        if source == "imagenet" and isinstance(backbone, EfficientNetLite):
+            path = imagenet_weights_path(type(backbone))
+        else:
+            path = Path(source)
         if not path.is_file():
             raise FileNotFoundError(f"network.weights: expected imagenet, none or a file, found {source!r}")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(network.backbone, EfficientNetLite0):
-            network.backbone.load_imagenet(state)
+        if isinstance(backbone, EfficientNetLite):
+            backbone.load_imagenet(state)
         else:
-            network.backbone.load_state_dict(state)
+            backbone.load_state_dict(state)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = config.network.norm_momentum

@@ -110,7 +110,9 @@ class ConvNorm(nn.Module):
         if self._constant is None or not self._constant.holds_for(self.norm):
             with torch.inference_mode(False), torch.no_grad():
                 scale = self._scale()
-                self._constant = _Constant(_written(self.norm), scale[:, None, None, None], self._shift(scale))
+                self._constant = _Constant(
+                    _written(self.norm), scale[:, None, None, None], self._shift(scale)
+                )
         column = self._constant.scale
         return column, self._constant.shift if self.conv.bias is None else self._shift(column.flatten())
 

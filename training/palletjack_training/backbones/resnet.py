@@ -1,17 +1,19 @@
-"""ResNet18 as TAO's DetectNet_v2 builds it (core/templates/resnet.py): stride 16, no pooling.
+"""ResNet18 and ResNet34 as TAO's DetectNet_v2 builds them (core/templates/resnet.py): stride 16, no pooling.
 
-It differs from the usual ResNet18: no max pooling, stride 1 in the last stage, biases in all
+They differ from the usual ones: no max pooling, stride 1 in the last stage, biases in all
 convolutions, and a projection shortcut in the first block of every stage, the first one included.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm
 
-_STAGES = ((64, 2), (128, 2), (256, 2), (512, 1))
+_STAGES = ((64, 2), (128, 2), (256, 2), (512, 1))  # channels and stride
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, *, active: bool) -> ConvNorm:
@@ -32,19 +34,20 @@ class BasicBlock(nn.Module):
         return F.relu(self.second(self.first(features)) + self.shortcut(features))
 
 
-class ResNet18(nn.Module):
+class ResNet(nn.Module):
     """512 channels at stride 16 of an RGB image in 0..1; weights as Keras starts them."""
 
     channels = (512,)
+    repeats: ClassVar[tuple[int, int, int, int]]
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _conv(3, 64, 7, 2, active=True)
         blocks: list[nn.Module] = []
         inputs = 64
-        for outputs, stride in _STAGES:
+        for (outputs, stride), repeats in zip(_STAGES, self.repeats, strict=True):
             blocks.append(BasicBlock(inputs, outputs, stride, project=True))
-            blocks.append(BasicBlock(outputs, outputs, 1, project=False))
+            blocks.extend(BasicBlock(outputs, outputs, 1, project=False) for _ in range(repeats - 1))
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         for layer in self.modules():
@@ -56,3 +59,15 @@ class ResNet18(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor]:
         """Map (N, 3, H, W) to one feature map (N, 512, H/16, W/16)."""
         return (self.blocks(self.stem(image)),)
+
+
+class ResNet18(ResNet):
+    """Two blocks in each stage."""
+
+    repeats = (2, 2, 2, 2)
+
+
+class ResNet34(ResNet):
+    """Three, four, six and three blocks."""
+
+    repeats = (3, 4, 6, 3)
