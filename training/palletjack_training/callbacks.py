@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from palletjack_training.config import TrainingConfig
 from palletjack_training.frames import evaluation_batches
 from palletjack_training.kitti_cache import FrameCache
 from palletjack_training.module import DetectNetModule
-from palletjack_training.overlays import save_overlays
+from palletjack_training.overlays import MOST_PICTURES, draw_outcome, save_overlays, save_sheet
 from palletjack_training.schedule import learning_rate
 from palletjack_training.targets import BoxBatch, compact
 from palletjack_training.validation import Scorer
 from palletjack_training.weights_file import save_weights
 
 _OVERLAY_BATCHES = 2
+
+
+def _say(module: DetectNetModule, text: str) -> None:
+    if module.order.ranks.is_first:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _own(module: LightningModule) -> DetectNetModule:
@@ -37,10 +43,12 @@ class RunLog(Callback):
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self._mark = (0, 0.0)
+        self._begin = (0.0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start counting images per second."""
+        """Start counting images per second and the time that is left."""
         self._mark = (trainer.global_step, time.monotonic())
+        self._begin = (_own(pl_module).progress.at(trainer.global_step), time.monotonic())
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -51,6 +59,8 @@ class RunLog(Callback):
             return
         module = _own(pl_module)
         module.check_loss()
+        if not module.order.ranks.is_first:
+            return
         assert module.last_terms is not None
         now = time.monotonic()
         steps, seconds = step - self._mark[0], now - self._mark[1]
@@ -71,35 +81,85 @@ class RunLog(Callback):
         print(
             f"step {step} ({at:.0%}): loss {values['train/loss']:.4f} = coverage "
             f"{values['train/coverage']:.4f}, boxes {values['train/boxes']:.4f}; "
-            f"{values['images_per_second']:.0f} images/s",
+            f"{values['images_per_second']:.0f} images/s{self._time_left(at, now)}",
             file=sys.stderr,
             flush=True,
         )
 
+    def _time_left(self, at: float, now: float) -> str:
+        done = at - self._begin[0]
+        if done <= 0:
+            return ""
+        minutes, seconds = divmod(round((now - self._begin[1]) * (1 - at) / done), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"; {hours}:{minutes:02}:{seconds:02} left"
+
 
 class Validation(Callback):
-    """Scores the averaged weights on held-out frames every ``validate_every`` steps and at the end."""
+    """Scores the averaged weights on held-out frames every ``validate_every`` steps and at the end.
 
-    def __init__(self, config: TrainingConfig, cache: FrameCache, frames: np.ndarray) -> None:
+    The best ones so far are kept as ``weights_best.pt``. The run ends early after ``patience`` validations
+    without better ones. The first rank validates; the others wait for what it says.
+    """
+
+    def __init__(self, config: TrainingConfig, cache: FrameCache, frames: np.ndarray, out: Path) -> None:
         self._config = config
         self._cache = cache
         self._frames = frames
+        self._out = out
+        self._last = -1
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Validate if it is this step's turn."""
-        if trainer.global_step % self._config.trainer.validate_every == 0:
-            self.run(trainer, _own(pl_module))
+        """Validate if it is this step's turn, and stop if there was nothing better for too long."""
+        settings = self._config.trainer
+        if trainer.global_step % settings.validate_every or not len(self._frames):
+            return
+        module = _own(pl_module)
+        module.check_loss()
+        if module.order.ranks.is_first:
+            self.run(trainer, module)
+        if settings.patience and module.order.ranks.agree(module.best.since) >= settings.patience:
+            _say(
+                module, f"step {trainer.global_step}: no better AP50 in {settings.patience} validations; done"
+            )
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate the result, while it is still on the device."""
-        self.run(trainer, _own(pl_module))
+        _own(pl_module).check_loss()
+        if _own(pl_module).order.ranks.is_first and len(self._frames) and self._last != trainer.global_step:
+            self.run(trainer, _own(pl_module))
 
     def run(self, trainer: Trainer, module: DetectNetModule) -> None:
-        """Validate now and log the metrics."""
-        if not len(self._frames):
-            return
+        """Validate now, log the metrics and a picture, and keep the weights if they are the best."""
+        step = trainer.global_step
+        scorer = self.score(module)
+        self._last = step
+        module.last_metrics = scorer.result()
+        named = {f"validation/{name}": value for name, value in module.last_metrics.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(named, step)
+        text = ", ".join(f"{name} {value:.4f}" for name, value in module.last_metrics.items())
+        _say(module, f"step {step}: validation {text}")
+        self._draw(trainer, scorer)
+        if module.best.update(module.last_metrics["ap50"], step):
+            save_weights(module.weights(), self._out / "weights_best.pt")
+
+    def _draw(self, trainer: Trainer, scorer: Scorer) -> None:
+        """The first frames with what was found in them, as a file and for TensorBoard."""
+        indices = self._frames[:MOST_PICTURES]
+        pictures = list(self._cache.gather(indices))
+        drawn = [draw_outcome(*scorer.outcome(int(index))) for index in indices]
+        path = self._out / "overlays" / f"validation_{trainer.global_step:06d}.png"
+        sheet = save_sheet(pictures, drawn, path)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("validation", sheet, trainer.global_step, dataformats="HWC")
+
+    def score(self, module: DetectNetModule) -> Scorer:
+        """Run the averaged weights over the held-out frames."""
         scorer = Scorer(self._config, self._cache)
         module.eval()
         autocast = torch.autocast(module.device.type, torch.bfloat16, enabled=module.half_precision)
@@ -108,18 +168,11 @@ class Validation(Callback):
             for indices, frames in batches:
                 boxes = torch.from_numpy(self._cache.boxes[indices])
                 labels = torch.from_numpy(self._cache.labels[indices])
-                logits, distances, targets = module.run_network(
-                    module.to_images(frames), compact(BoxBatch(boxes, labels))
-                )
-                terms = module.loss(logits, distances, targets)
+                logits, distances = module.run_network(module.to_images(frames))
+                terms = module.loss(logits, distances, module.targets(compact(BoxBatch(boxes, labels))))
                 scorer.add(indices, logits.sigmoid(), distances, terms)
         module.train()
-        module.last_metrics = scorer.result()
-        named = {f"validation/{name}": value for name, value in module.last_metrics.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(named, trainer.global_step)
-        text = ", ".join(f"{name} {value:.4f}" for name, value in module.last_metrics.items())
-        print(f"step {trainer.global_step}: validation {text}", file=sys.stderr, flush=True)
+        return scorer
 
 
 class Checkpoints(Callback):
@@ -143,13 +196,15 @@ class Checkpoints(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state to go on from, and the result."""
         self.save(trainer)
-        save_weights(_own(pl_module).weights(), self._result)
+        if trainer.is_global_zero:
+            save_weights(_own(pl_module).weights(), self._result)
 
     def save(self, trainer: Trainer) -> None:
-        """Save everything that is needed to go on."""
+        """Save everything that is needed to go on. All ranks call this, the first one writes."""
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         trainer.save_checkpoint(temporary, weights_only=False)
-        os.replace(temporary, self._path)
+        if trainer.is_global_zero:
+            os.replace(temporary, self._path)
 
 
 class Snapshots(Callback):
@@ -169,7 +224,7 @@ class Snapshots(Callback):
     ) -> None:
         """Take a snapshot when the next share of the run is done."""
         due = self._due(trainer, pl_module)
-        if self._taken < due < self._count:
+        if self._taken < due < self._count and trainer.is_global_zero:
             share = round(100 * due / self._count)
             save_weights(_own(pl_module).weights(), self._folder / f"weights_{share:03d}.pt")
         self._taken = max(due, self._taken)
@@ -185,8 +240,8 @@ class TimeLimit(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop after this step if the time is used up."""
-        progress = _own(pl_module).progress
-        if progress.seconds is not None and progress.at(trainer.global_step) >= 1:
+        module = _own(pl_module)
+        if module.progress.seconds is not None and module.progress_now() >= 1:
             trainer.should_stop = True
 
 
@@ -202,7 +257,7 @@ class Overlays(Callback):
     ) -> None:
         """Draw the batch just trained on, for the first few steps of the run."""
         module = _own(pl_module)
-        if self._left and module.last_images is not None:
+        if self._left and module.last_images is not None and trainer.is_global_zero:
             self._left -= 1
             images, boxes = module.last_images
             save_overlays(images, boxes, self._folder / f"training_{trainer.global_step:06d}.png")

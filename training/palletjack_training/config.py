@@ -174,6 +174,11 @@ class TrainerConfig(_Section):
     ``steps`` is the length of a run without a time limit. ``decode_workers`` fill the cache (0: one
     for each core); ``loader_workers`` read it where the frames do not fit on the device (null: as many
     as suit the device). ``memory_layout: auto`` measures both layouts on a GPU and takes the faster.
+
+    ``devices`` is the number of GPUs, or of processes on a CPU; auto: every GPU there is. They share out
+    ``batch_size``. ``prepare_ahead`` augments the next batch while the network runs, ``cuda_graph`` replays
+    the network's passes as recorded ones; both are for GPUs, the first for frames on the device, the second
+    for one device. ``patience`` ends a run after so many validations without a better AP50 (0: never).
     """
 
     seed: int = Field(0, ge=0)
@@ -185,7 +190,10 @@ class TrainerConfig(_Section):
     ema_decay: float = Field(0.998, ge=0, lt=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     memory_layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+    devices: int | Literal["auto"] = "auto"
     compile: bool = False
+    prepare_ahead: bool = True
+    cuda_graph: bool = False
     frames_on_device: Literal["auto", "always", "never"] = "auto"
     decode_workers: int = Field(0, ge=0)
     loader_workers: int | None = Field(None, ge=0)
@@ -194,7 +202,17 @@ class TrainerConfig(_Section):
     validate_every: int = Field(1000, ge=1)
     validation_share: float = Field(0.05, ge=0, lt=1)
     validation_frames: int = Field(200, ge=1)
+    patience: int = Field(0, ge=0)
     snapshots: int = Field(4, ge=0)
+
+    @model_validator(mode="after")
+    def _devices_share_the_batch(self) -> TrainerConfig:
+        if self.devices != "auto" and (self.devices < 1 or self.batch_size % self.devices):
+            raise ValueError(
+                f"devices: expected auto or a number that divides batch_size {self.batch_size}, "
+                f"found {self.devices}"
+            )
+        return self
 
 
 class ExportConfig(_Section):

@@ -6,7 +6,7 @@ The frames of a step are a function of (seed, step) alone, so that a resumed run
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,25 +15,34 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from palletjack_training.kitti_cache import FrameCache
+from palletjack_training.ranks import Ranks
 
 _RESIDENT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class FrameOrder:
-    """Shuffled passes over ``frames`` (indices into a cache), cut into batches."""
+    """Shuffled passes over ``frames`` (indices into a cache), cut into batches.
+
+    A batch is shared out among ``ranks``, so that the same frames make a step on any number of devices.
+    """
 
     frames: NDArray[np.int64]
     batch_size: int
     seed: int
+    ranks: Ranks = field(default_factory=Ranks)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps that take each frame once."""
         return -(-len(self.frames) // self.batch_size)
 
+    def share_of_step(self, step: int) -> NDArray[np.int64]:
+        """This process's frames of a step."""
+        return self.ranks.share(self.of_step(step))
+
     def of_step(self, step: int) -> NDArray[np.int64]:
-        """The frames (batch_size,) of a step."""
+        """The frames (batch_size,) of a step, over all processes."""
         start = step * self.batch_size
         positions = np.arange(start, start + self.batch_size)
         passes = positions // len(self.frames)
@@ -70,7 +79,7 @@ class StepBatches(IterableDataset):
     def _read(self, step: int) -> Tensor | None:
         if self._cache is None:
             return None
-        return torch.from_numpy(self._cache.gather(self._order.of_step(step)))
+        return torch.from_numpy(self._cache.gather(self._order.share_of_step(step)))
 
 
 def evaluation_batches(

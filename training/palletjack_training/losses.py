@@ -5,6 +5,7 @@ Both take coverage logits (B, C, R, K) and box distances (B, C, 4, R, K), and le
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -102,18 +103,25 @@ def soft_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) 
 
 
 def focal_giou_loss(
-    logits: Tensor, distances: Tensor, targets: GridTargets, config: LossConfig, grid: TargetConfig
+    logits: Tensor,
+    distances: Tensor,
+    targets: GridTargets,
+    config: LossConfig,
+    grid: TargetConfig,
+    mean_over_ranks: Callable[[Tensor], Tensor] = lambda values: values,
 ) -> LossTerms:
     """Focal loss on coverage, GIoU and side errors on decoded boxes.
 
     Coverage is summed over all cells, boxes over cells of at least ``positive_coverage``; both are
-    divided by the sum of the target coverage of those cells.
+    divided by the sum of the target coverage of those cells. That sum is averaged by ``mean_over_ranks``,
+    so that the mean of the gradients of several processes is the gradient of their frames together.
     """
-    mass = (targets.coverage * targets.counted).sum().clamp_min(1)
+    counted = targets.coverage * targets.counted
+    weight = counted * (targets.coverage >= config.positive_coverage)
+    mass, weight_mass = mean_over_ranks(torch.stack((counted.sum(), weight.sum()))).clamp_min(1).unbind()
     focal = soft_focal_loss(logits, targets.coverage, config.focal_gamma, config.focal_alpha)
     coverage_loss = (focal * targets.counted).sum() / mass
 
-    weight = targets.coverage * (targets.coverage >= config.positive_coverage) * targets.counted
     predicted = decode_boxes(distances, grid).movedim(2, -1)
     wanted = decode_boxes(targets.boxes, grid).movedim(2, -1)
     # GIoU alone is flat where a predicted box is inverted inside its object; the sides are not.
@@ -121,7 +129,7 @@ def focal_giou_loss(
         1
     )
     box_terms = 1 - giou(predicted, wanted) + config.side_weight * side_error
-    box_loss = (box_terms * weight).sum() / weight.sum().clamp_min(1)
+    box_loss = (box_terms * weight).sum() / weight_mass
     return LossTerms(coverage_loss + config.box_weight * box_loss, coverage_loss, box_loss)
 
 

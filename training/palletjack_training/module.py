@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import lightning
@@ -23,6 +25,9 @@ from palletjack_training.losses import (
 )
 from palletjack_training.memory_layout import layout_of
 from palletjack_training.network import DetectNet
+from palletjack_training.prepare_ahead import PrepareAhead
+from palletjack_training.ranks import Ranks
+from palletjack_training.recorded_network import record_network
 from palletjack_training.schedule import Progress, learning_rate
 from palletjack_training.targets import BoxBatch, GridTargets, compact, rasterize
 from palletjack_training.weight_average import WeightAverage
@@ -39,11 +44,44 @@ def runs_in_half(config: TrainingConfig, device: torch.device) -> bool:
     return wanted == "bf16-mixed" or (wanted == "auto" and device.type == "cuda")
 
 
+@dataclass(frozen=True)
+class PreparedBatch:
+    """A step's images (B, 3, H, W) in 0..1 and targets on the device, and its boxes on the host."""
+
+    images: Tensor
+    boxes: BoxBatch
+    targets: GridTargets
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Those on the device."""
+        yield self.images
+        for field in fields(self.targets):
+            yield getattr(self.targets, field.name)
+
+
+@dataclass
+class Best:
+    """The best validation so far: its AP50 and step, and how many validations came after it."""
+
+    ap50: float = -1.0
+    step: int = 0
+    since: int = 0
+
+    def update(self, ap50: float, step: int) -> bool:
+        """Count a validation; whether it is the best."""
+        if ap50 <= self.ap50:
+            self.since += 1
+            return False
+        self.ap50, self.step, self.since = ap50, step, 0
+        return True
+
+
 class DetectNetModule(lightning.LightningModule):
     """A network with its losses, augmentation, schedule and averaged weights.
 
     ``cache`` holds the frames' boxes; ``resident`` is all frames on the device, or None if they come
-    with the batch. Every random number of a step comes from (seed, step).
+    with the batch. Every random number of a step comes from (seed, step), and from the rank where there
+    are several.
     """
 
     def __init__(
@@ -64,12 +102,14 @@ class DetectNetModule(lightning.LightningModule):
         self.order = order
         self.provenance: dict[str, Any] = {}
         self.last_metrics: dict[str, float] = {}
+        self.best = Best()
         self.last_images: tuple[Tensor, BoxBatch] | None = None
         self.last_terms: LossTerms | None = None
         self.layout = layout_of(network)
         self._cache = cache
         self._resident = resident
         self._lost = torch.zeros(())
+        self._ahead: PrepareAhead[PreparedBatch] | None = None
         if config.trainer.compile:
             network.compile()
 
@@ -112,29 +152,57 @@ class DetectNetModule(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Start the clock of a run under a time limit."""
         self._lost = torch.zeros((), device=self.device)
+        if self.device.type == "cuda":
+            self._prepare_for_cuda()
         self.progress.start()
+
+    def _prepare_for_cuda(self) -> None:
+        settings = self.config.trainer
+        if settings.prepare_ahead and self._resident is not None:
+            self._ahead = PrepareAhead(self.batch_of_step, PreparedBatch.tensors, self.device)
+        if settings.cuda_graph and self.order.ranks.count == 1:
+            shape = (settings.batch_size, 3, self.config.input.height, self.config.input.width)
+            images = torch.rand(shape, device=self.device).contiguous(memory_format=self.layout)
+            record_network(self.network, images, half=self.half_precision)
 
     def on_train_batch_start(self, batch: tuple[int, Tensor | None], batch_idx: int) -> None:
         """Set the learning rate of this step."""
-        rate = learning_rate(self.config.schedule, self.progress.at(self.global_step))
+        rate = learning_rate(self.config.schedule, self.progress_now())
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
 
+    def progress_now(self) -> float:
+        """Progress in 0..1, the same on every rank. All must call this at the same steps."""
+        at = self.progress.at(self.global_step)
+        return at if self.progress.seconds is None else self.order.ranks.agree(at)
+
     def training_step(self, batch: tuple[int, Tensor | None], batch_idx: int) -> Tensor:
         """Augment, rasterize, run the network and return the loss."""
         step, frames = batch
-        rng = np.random.default_rng([self.config.trainer.seed, step])
-        # Half precision is for the network alone: pictures would lose their last grey levels.
-        with torch.autocast(self.device.type, enabled=False):
-            images, boxes = self.prepare(self.order.of_step(step), frames, rng)
-        self.last_images = (images, boxes)
-        logits, distances, targets = self.run_network(images, boxes)
-        terms = self.loss(logits, distances, targets)
+        ready = None if self._ahead is None else self._ahead.take(step)
+        if ready is None:
+            ready = self.batch_of_step(step, frames)
+        self.last_images = (ready.images, ready.boxes)
+        logits, distances = self.run_network(ready.images)
+        terms = self.loss(logits, distances, ready.targets)
         self._lost += (~torch.isfinite(terms.total.detach())).float()
         self.last_terms = terms
+        if self._ahead is not None:
+            # Now, for the host is ahead of the device here and the backward pass is still to come.
+            self._ahead.start(step + 1)
         return terms.total
+
+    def batch_of_step(self, step: int, frames: Tensor | None = None) -> PreparedBatch:
+        """Augmented images of a step and their targets; ``frames`` as in ``prepare``."""
+        ranks = self.order.ranks
+        seeds = [self.config.trainer.seed, step] + ([ranks.rank] if ranks.count > 1 else [])
+        # Half precision is for the network alone: pictures would lose their last grey levels.
+        with torch.autocast(self.device.type, enabled=False):
+            indices = self.order.share_of_step(step)
+            images, boxes = self.prepare(indices, frames, np.random.default_rng(seeds))
+            return PreparedBatch(images, boxes, self.targets(boxes))
 
     def on_train_batch_end(self, outputs: Any, batch: tuple[int, Tensor | None], batch_idx: int) -> None:
         """Average the weights; at the end of a pass over the data, balance TAO's objectives."""
@@ -161,21 +229,27 @@ class DetectNetModule(lightning.LightningModule):
         """Frames uint8 (B, H, W, 3) as the network's input (B, 3, H, W) in 0..1 on the device."""
         return frames.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
-    def run_network(self, images: Tensor, boxes: BoxBatch) -> tuple[Tensor, Tensor, GridTargets]:
-        """Coverage logits (B, C, R, K), distances (B, C, 4, R, K) and the targets of the same shape."""
-        classes = len(self.config.classes)
+    def run_network(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Coverage logits (B, C, R, K) and distances (B, C, 4, R, K)."""
         logits, distances = self.network(images.contiguous(memory_format=self.layout))
-        targets = rasterize(boxes.to(self.device), classes, self.config.grid, self.config.targets)
-        return logits, distances.unflatten(1, (classes, 4)), targets
+        return logits, distances.unflatten(1, (len(self.config.classes), 4))
+
+    def targets(self, boxes: BoxBatch) -> GridTargets:
+        """Boxes on the host as targets on the device."""
+        return rasterize(
+            boxes.to(self.device), len(self.config.classes), self.config.grid, self.config.targets
+        )
 
     def loss(self, logits: Tensor, distances: Tensor, targets: GridTargets) -> LossTerms:
         """The configured loss."""
         config = self.config.loss
         if config.kind == "focal_giou":
-            return focal_giou_loss(logits, distances, targets, config, self.config.targets)
+            mean = self.order.ranks.mean if self.training else Ranks().mean
+            return focal_giou_loss(logits, distances, targets, config, self.config.targets, mean)
         terms = tao_loss(logits, distances, targets, config, self.objective)
         if self.training:
-            self.objective.add(terms.coverage, terms.boxes)
+            costs = torch.stack((terms.coverage, terms.boxes)).detach()
+            self.objective.add(*self.order.ranks.mean(costs).unbind())
         total = terms.total + config.weight_l1 * l1_of_convolutions(self.network)
         return LossTerms(total, terms.coverage, terms.boxes)
 
@@ -187,15 +261,17 @@ class DetectNetModule(lightning.LightningModule):
         # Black is what letterboxing leaves beside an image; the other colours keep the network from
         # relying on it.
         plain = rng.uniform(0, 1, (len(images), 1)) * (rng.random((len(images), 1)) < 0.5)
-        fill = torch.from_numpy(np.repeat(plain, 3, 1).astype(np.float32)).to(images.device)
+        fill = torch.from_numpy(np.repeat(plain, 3, 1).astype(np.float32)).to(
+            images.device, non_blocking=True
+        )
         images = warp_frames(images, maps, fill)
         boxes = warp_boxes(boxes, maps, width, height, geometry)
         images, boxes = cut_out(images, boxes, colour, rng)
         return change_colours(images, colour, rng), boxes
 
     def check_loss(self) -> None:
-        """Raise TrainingError if a loss since the start was not finite. Waits for the device."""
-        if float(self._lost) > 0:
+        """Raise TrainingError if a loss since the start was not finite, on any rank. Waits for the device."""
+        if float(self.order.ranks.mean(self._lost)) > 0:
             raise TrainingError(
                 f"step {self.global_step}: the loss is not finite; the last checkpoint is unharmed. "
                 "A lower schedule.learning_rate or trainer.gradient_clip may help"
@@ -215,10 +291,15 @@ class DetectNetModule(lightning.LightningModule):
         """Add the averaged weights and the clock; refuse to save weights that a bad loss has spoiled."""
         self.check_loss()
         checkpoint[CHECKPOINT_KEY] = pack_weights(self.weights())
-        checkpoint["palletjack_run"] = {"seconds": self.progress.spent, "averaged": self.average.updates}
+        checkpoint["palletjack_run"] = {
+            "seconds": self.progress.spent,
+            "averaged": self.average.updates,
+            "best": asdict(self.best),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the saved average and clock."""
         run = checkpoint["palletjack_run"]
         self.average.load(checkpoint[CHECKPOINT_KEY]["state"], run["averaged"])
         self.progress.spent_before = float(run["seconds"])
+        self.best = Best(**run.get("best", {}))

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -28,14 +29,17 @@ from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapsho
 from palletjack_training.config import TrainingConfig, save_config
 from palletjack_training.frames import FrameOrder, StepBatches, draw_frames, fits_on, put_on_device
 from palletjack_training.kitti_cache import FrameCache, open_cache
-from palletjack_training.memory_layout import use_fastest_layout, use_layout
-from palletjack_training.module import DetectNetModule, runs_in_half
+from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout
+from palletjack_training.module import DetectNetModule, TrainingError, runs_in_half
 from palletjack_training.network import DetectNet, build_network
+from palletjack_training.ranks import Ranks
 from palletjack_training.schedule import Progress
+from palletjack_training.several_devices import ProcessError, device_count, run_processes
 from palletjack_training.weights_file import WeightsError, load_weights
 
 _FINISH_SECONDS = 10.0
 _STREAMING_WORKERS = 8
+_LAYOUTS = (torch.channels_last, torch.contiguous_format)
 _MUST_MATCH = ("classes", "input", "network", "targets")
 
 
@@ -67,21 +71,45 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
     """
     began = time.monotonic()
     checkpoint = _checkpoint_to_resume(config, request)
+    devices = device_count(config)
+    if devices == 1:
+        return _train(config, request, checkpoint, began)
+    _open_data(config, request)  # Decoded here, once, before there are several that would.
+    left = None if request.time_limit is None else request.time_limit - (time.monotonic() - began)
+    print(f"training on {devices} devices", file=sys.stderr, flush=True)
+    try:
+        run_processes(devices, config, _to_json(replace(request, time_limit=left)))
+    except ProcessError as error:
+        raise TrainingError(str(error)) from error
+    return dict(json.loads((request.out / "summary.json").read_text()))
+
+
+def train_rank(config: TrainingConfig, request: dict[str, Any]) -> None:
+    """Train as one of the processes of a run on several devices, which has been joined already."""
+    own = _from_json(request)
+    _train(config, own, _checkpoint_to_resume(config, own), time.monotonic())
+
+
+def _train(
+    config: TrainingConfig, request: RunRequest, checkpoint: Path | None, began: float
+) -> dict[str, Any]:
+    ranks = Ranks.current()
     torch.manual_seed(config.trainer.seed)
     network = build_network(config, load_weights=checkpoint is None and request.initial is None)
     if request.initial is not None and checkpoint is None:
         _start_from(network, config, request.initial)
     data = _open_data(config, request)
     request.out.mkdir(parents=True, exist_ok=True)
-    save_config(config, request.out / "config.yaml")
+    if ranks.is_first:
+        save_config(config, request.out / "config.yaml")
 
-    device = _device()
+    device = _device(ranks)
     start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
     progress = Progress(config.trainer.steps)
-    module = _make_module(config, network, data, progress, device)
+    module = _make_module(config, network, data, progress, device, ranks)
     module.provenance = _provenance(config, request, data)
-    validation = Validation(config, data.held_cache, data.held)
-    trainer = _make_trainer(config, request, device, start, validation)
+    validation = Validation(config, data.held_cache, data.held, request.out)
+    trainer = _make_trainer(config, request, device, start, validation, ranks)
     if request.time_limit is not None:
         # What is left after decoding, less what the last validation and the saving take.
         left = request.time_limit - (time.monotonic() - began) - _FINISH_SECONDS
@@ -89,12 +117,35 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
     trainer.fit(module, _loader(module, data.cache, start, device), ckpt_path=checkpoint)
     summary = {
         **module.weights().provenance,
+        "best_validation": {"ap50": round(module.best.ap50, 4), "step": module.best.step}
+        if module.best.ap50 >= 0
+        else None,
         "wall_seconds": round(time.monotonic() - began, 1),
+        "devices": ranks.count,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
     }
-    _write_json(summary, request.out / "summary.json")
+    if ranks.is_first:
+        _write_json(summary, request.out / "summary.json")
     return summary
+
+
+def _to_json(request: RunRequest) -> dict[str, Any]:
+    return {
+        **asdict(request),
+        "data": [str(path.absolute()) for path in request.data],
+        "validation": [str(path.absolute()) for path in request.validation],
+        **{
+            name: None if getattr(request, name) is None else str(getattr(request, name).absolute())
+            for name in ("out", "cache_dir", "initial")
+        },
+    }
+
+
+def _from_json(content: dict[str, Any]) -> RunRequest:
+    paths = {name: content[name] and Path(content[name]) for name in ("out", "cache_dir", "initial")}
+    several = {name: tuple(map(Path, content[name])) for name in ("data", "validation")}
+    return RunRequest(**{**content, **paths, **several})
 
 
 @dataclass(frozen=True)
@@ -131,14 +182,14 @@ def _provenance(config: TrainingConfig, request: RunRequest, data: _Data) -> dic
     }
 
 
-def _device() -> torch.device:
-    """The first GPU, set up for speed, or the CPU."""
+def _device(ranks: Ranks) -> torch.device:
+    """This process's GPU, set up for speed, or the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    return torch.device("cuda", 0)
+    return torch.device("cuda", ranks.rank)
 
 
 def _checkpoint_to_resume(config: TrainingConfig, request: RunRequest) -> Path | None:
@@ -183,25 +234,34 @@ def _position(checkpoint: Path) -> tuple[int, float]:
 
 
 def _make_module(
-    config: TrainingConfig, network: DetectNet, data: _Data, progress: Progress, device: torch.device
+    config: TrainingConfig,
+    network: DetectNet,
+    data: _Data,
+    progress: Progress,
+    device: torch.device,
+    ranks: Ranks,
 ) -> DetectNetModule:
-    order = FrameOrder(data.taken, config.trainer.batch_size, config.trainer.seed)
+    order = FrameOrder(data.taken, config.trainer.batch_size, config.trainer.seed, ranks)
     wanted = config.trainer.frames_on_device
     resident = None
     if wanted == "always" or (wanted == "auto" and fits_on(device, data.cache)):
         resident = put_on_device(data.cache, device)
-    _choose_layout(config, network, device)
+    _choose_layout(config, network, device, ranks)
     return DetectNetModule(config, network, data.cache, order, progress, resident)
 
 
-def _choose_layout(config: TrainingConfig, network: DetectNet, device: torch.device) -> None:
+def _choose_layout(config: TrainingConfig, network: DetectNet, device: torch.device, ranks: Ranks) -> None:
     wanted = config.trainer.memory_layout
     if wanted == "auto" and device.type == "cuda":
-        shape = (config.trainer.batch_size, 3, config.input.height, config.input.width)
+        share = config.trainer.batch_size // ranks.count
+        shape = (share, 3, config.input.height, config.input.width)
         images = torch.rand(shape, device=device)
         seconds = use_fastest_layout(network.to(device), images, half=runs_in_half(config, device))
         text = ", ".join(f"{layout} {1e3 * taken:.0f} ms" for layout, taken in seconds.items())
-        print(f"forward and backward pass by memory layout: {text}", file=sys.stderr, flush=True)
+        if ranks.is_first:
+            print(f"forward and backward pass by memory layout: {text}", file=sys.stderr, flush=True)
+        # Gradients are exchanged as they lie in memory, so all must choose the same.
+        use_layout(network, _LAYOUTS[round(ranks.agree(_LAYOUTS.index(layout_of(network))))])
     else:
         use_layout(network, torch.contiguous_format if wanted == "contiguous" else torch.channels_last)
 
@@ -212,6 +272,7 @@ def _make_trainer(
     device: torch.device,
     start: int,
     validation: Validation,
+    ranks: Ranks,
 ) -> lightning.Trainer:
     settings = config.trainer
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -219,7 +280,9 @@ def _make_trainer(
     warnings.filterwarnings("ignore", module="lightning")
     return lightning.Trainer(
         accelerator=device.type,
-        devices=1,
+        devices=ranks.count,
+        # Running statistics are the first rank's, which saves and validates; nothing else reads them.
+        strategy="auto" if ranks.count == 1 else DDPStrategy(broadcast_buffers=False),
         precision="bf16-mixed" if runs_in_half(config, device) else "32-true",
         max_epochs=-1,
         max_steps=_last_step(settings.steps, request),

@@ -44,6 +44,15 @@ class Scorer:
                 self._truth[key] = _truth(self._cache.boxes[index], self._cache.labels[index], number)
                 self._found[key] = found[number]
 
+    def outcome(self, index: int) -> tuple[ImageTruth, list[Row]]:
+        """A frame's objects of all classes, and what was found from the export's score threshold up."""
+        truths = [self._truth[f"{name}/{index}"] for name in self._config.classes]
+        found = [row for name in self._config.classes for row in self._found[f"{name}/{index}"]]
+        return (
+            ImageTruth(tuple(box for truth in truths for box in truth.boxes), truths[0].ignored_regions),
+            [row for row in found if row[4] >= self._config.export.score_threshold],
+        )
+
     def detect(self, coverage: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[list[Row]]:
         """Boxes and scores [xmin, ymin, xmax, ymax, score] of each class of one frame."""
         config = self._config

@@ -104,7 +104,9 @@ class ConvNorm(nn.Module):
         to run. Tensors count the writes to them, which tells when the numbers are no longer those. A
         convolution's bias is trained, so that a shift with one is made anew.
         """
-        if torch.compiler.is_compiling():
+        # A recorded CUDA graph must not read memory that this layer may give up.
+        recording = self.norm.weight.is_cuda and torch.cuda.is_current_stream_capturing()
+        if recording or torch.compiler.is_compiling():
             scale = self._scale()
             return scale[:, None, None, None], self._shift(scale)
         if self._constant is None or not self._constant.holds_for(self.norm):
