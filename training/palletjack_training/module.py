@@ -33,6 +33,8 @@ from palletjack_training.targets import BoxBatch, GridTargets, compact, rasteriz
 from palletjack_training.weight_average import WeightAverage
 from palletjack_training.weights_file import CHECKPOINT_KEY, Weights, pack_weights
 
+_SAME = 1e-9
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on."""
@@ -277,6 +279,19 @@ class DetectNetModule(lightning.LightningModule):
                 "A lower schedule.learning_rate or trainer.gradient_clip may help"
             )
 
+    def check_ranks(self) -> None:
+        """Raise TrainingError if the ranks no longer have the same parameters."""
+        ranks = self.order.ranks
+        if ranks.count == 1:
+            return
+        own = float(sum(parameter.detach().double().abs().sum() for parameter in self.network.parameters()))
+        first = ranks.agree(own)
+        if abs(own - first) > _SAME * abs(first):
+            raise TrainingError(
+                f"step {self.global_step}: device {ranks.rank} has other parameters than device 0: absolute "
+                f"sums of {own!r} and {first!r}"
+            )
+
     def weights(self) -> Weights:
         """The averaged weights with what is known of their making."""
         provenance = {
@@ -290,6 +305,7 @@ class DetectNetModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the averaged weights and the clock; refuse to save weights that a bad loss has spoiled."""
         self.check_loss()
+        self.check_ranks()
         checkpoint[CHECKPOINT_KEY] = pack_weights(self.weights())
         checkpoint["palletjack_run"] = {
             "seconds": self.progress.spent,
