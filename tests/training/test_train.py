@@ -307,9 +307,10 @@ def test_shipped_configurations_build() -> None:
         "palletjack_lite2",
         "palletjack_resnet18",
         "palletjack_resnet34",
+        "smoke",
     ]
     for name in shipped_configs():
         config = load_config(name)
         assert config.name == name
-        assert config.grid == (34, 60)
+        assert config.grid == ((8, 12) if name == "smoke" else (34, 60))
         assert DetectNet(config).classes == 1

@@ -32,16 +32,21 @@ def train(
     cache_dir: Annotated[
         Path | None, typer.Option(help="Where decoded frames go; OUT/cache by default.")
     ] = None,
+    require_expected: Annotated[
+        bool, typer.Option(help="Fail if a number under `expected` in the configuration is not reached.")
+    ] = False,
 ) -> None:
     """Train a detector on KITTI data sets.
 
-    The run leaves weights.pt (the result), config.yaml, last.ckpt, snapshots/, logs/ (CSV, TensorBoard),
-    overlays/ and summary.json in OUT.
+    The run leaves weights.pt (the result), weights_best.pt (the best validation), config.yaml, last.ckpt,
+    snapshots/, logs/ (CSV, TensorBoard), overlays/ and summary.json in OUT. At the end it says whether the
+    numbers that the configuration expects were reached.
 
     Example: `palletjack train --data out/frames --out out/run --time-limit 480`
     """
     from palletjack_sdg.kitti import KittiFormatError
     from palletjack_training.config import ConfigError, load_config
+    from palletjack_training.expected_numbers import compare_with_expected
     from palletjack_training.kitti_cache import DatasetError
     from palletjack_training.module import TrainingError
     from palletjack_training.trainer import RunRequest, run_training
@@ -57,10 +62,17 @@ def train(
         initial=initial,
     )
     try:
-        summary = run_training(load_config(config, set_ or ()), request)
+        settings = load_config(config, set_ or ())
+        summary = run_training(settings, request)
     except (ConfigError, DatasetError, KittiFormatError, TrainingError, WeightsError, OSError) as error:
         _fail(error)
     typer.echo(json.dumps(summary, indent=2))
+    results = compare_with_expected(settings, summary["validation"])
+    for result in results:
+        typer.echo(str(result), err=True)
+    if require_expected and not all(result.good for result in results):
+        typer.echo("error: --require-expected: an expected number was not reached", err=True)
+        raise typer.Exit(1)
 
 
 def export(

@@ -228,11 +228,19 @@ class ExportConfig(_Section):
     score_threshold: float = Field(0.5, gt=0, lt=1)
 
 
+class ExpectedNumber(_Section):
+    """What a measured number must come to: ``value``, or worse by no more than ``tolerance``."""
+
+    value: float
+    tolerance: float = Field(ge=0)
+
+
 class TrainingConfig(_Section):
     """Everything a run needs besides its data.
 
     ``classes`` are the network's classes in channel order. ``background_classes`` may occur in the
-    labels and are taught as background; any other name in a label file is an error.
+    labels and are taught as background; any other name in a label file is an error. ``expected`` names
+    numbers of the last validation that a run on the data it was written for must reach.
     """
 
     name: str = "palletjack_lite"
@@ -246,6 +254,7 @@ class TrainingConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()  # type: ignore[call-arg]
     trainer: TrainerConfig = TrainerConfig()  # type: ignore[call-arg]
     export: ExportConfig = ExportConfig()  # type: ignore[call-arg]
+    expected: dict[Literal["ap50", "best_f1", "loss"], ExpectedNumber] = {}
 
     @model_validator(mode="after")
     def _sizes_and_classes_fit(self) -> TrainingConfig:
