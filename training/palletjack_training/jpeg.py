@@ -78,10 +78,12 @@ def _quantize(planes: Tensor, steps: Tensor) -> Tensor:
     """Round the coefficients of each block of (B, C, H, W) to multiples of ``steps`` (B, 8, 8)."""
     basis = _cosine_basis(planes.device)
     blocks = planes.unflatten(-1, (-1, _BLOCK)).unflatten(-3, (-1, _BLOCK)).transpose(-3, -2)
-    step = steps[:, None, None, None]
-    coefficients = basis @ blocks @ basis.T
+    # Always a small matrix on the right, which makes one product of all blocks; each turns the block over.
+    step = steps.transpose(-1, -2)[:, None, None, None]
+    coefficients = (blocks @ basis.T).transpose(-1, -2) @ basis.T
     kept = (coefficients / step).round_().mul_(step)
-    return (basis.T @ kept @ basis).transpose(-3, -2).reshape(planes.shape)
+    restored = (kept @ basis).transpose(-1, -2) @ basis
+    return restored.transpose(-3, -2).reshape(planes.shape)
 
 
 @lru_cache(maxsize=4)

@@ -135,7 +135,8 @@ def _group() -> Iterator[int]:
     try:
         yield rank
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _end_with_parent() -> None:
