@@ -71,10 +71,18 @@ def score(
 
 
 def match(
-    images: Mapping[str, ImageTruth], predictions: Mapping[str, list[Row]], iou_threshold: float = 0.5
+    images: Mapping[str, ImageTruth],
+    predictions: Mapping[str, list[Row]],
+    iou_threshold: float = 0.5,
+    *,
+    counted_first: bool = False,
 ) -> Outcomes:
-    """Match all predictions at one IoU threshold; rows are [xmin, ymin, xmax, ymax, score]."""
-    return _match(_all_overlaps(images, predictions), iou_threshold)
+    """Match all predictions at one IoU threshold; rows are [xmin, ymin, xmax, ymax, score].
+
+    With ``counted_first`` a prediction takes a difficult object only where no other is left that it
+    overlaps enough, which is COCO's rule.
+    """
+    return _match(_all_overlaps(images, predictions), iou_threshold, counted_first)
 
 
 def average_precision(outcomes: Outcomes, image_weights: NDArray[np.integer] | None = None) -> float:
@@ -90,6 +98,14 @@ def average_precision(outcomes: Outcomes, image_weights: NDArray[np.integer] | N
     steps = -np.diff(recall[::-1]) * envelope[:-1]
     area = float(np.add.accumulate(steps)[-1]) if len(steps) else 0.0
     return area + float(recall[0] * envelope[-1])
+
+
+def coco_average_precision(outcomes: Outcomes) -> float:
+    """Return the mean interpolated precision at recall 0, 0.01, ..., 1, as pycocotools does."""
+    recall, precision, _ = precision_recall_curve(outcomes)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1] if len(precision) else precision
+    at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+    return float(np.append(envelope, 0.0)[np.minimum(at, len(envelope))].mean())
 
 
 def precision_recall_curve(
@@ -196,12 +212,22 @@ def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
 
 
-def _match(overlaps: list[_Overlaps], iou_threshold: float) -> Outcomes:
+def overlap_shares(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """IoU, and intersection over the smaller area, each (N, M), of boxes (N, 4) and (M, 4) xyxy."""
+    shared = _intersection(a, b)
+    areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (a, b)]
+    smaller = np.minimum(areas[0][:, None], areas[1][None, :])
+    return _iou(a, b), np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+
+
+def _match(overlaps: list[_Overlaps], iou_threshold: float, counted_first: bool = False) -> Outcomes:
     results, matched = [], []
     for item in overlaps:
         free = np.ones(item.iou.shape[1], bool)
         for row in range(len(item.scores)):
             iou = np.where(free, item.iou[row], -1.0)
+            if counted_first and (iou[~item.difficult] >= iou_threshold).any():
+                iou[item.difficult] = -1.0
             best = int(np.argmax(iou)) if len(iou) else -1
             if best >= 0 and iou[best] >= iou_threshold:
                 free[best] = False
