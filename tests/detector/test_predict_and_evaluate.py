@@ -174,6 +174,8 @@ def test_evaluate_writes_the_report(tiny: Path, images: Path, tmp_path: Path) ->
     assert code == 0
     names = {p.name for p in report.iterdir()}
     assert names == {
+        "index.html",
+        "frames",
         "report.json",
         "precision_recall.png",
         "f1_threshold.png",

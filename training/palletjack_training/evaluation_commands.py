@@ -73,26 +73,29 @@ def evaluate(
     class_name: Annotated[
         str, typer.Option("--class", help="Class to score; the model's first if left out.")
     ] = "",
+    compare: Annotated[
+        Path | None, typer.Option(help="Predictions file of another model, shown beside in the report.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Score a model, or a predictions file, against labelled images.
 
-    Prints AP50, AP50:95 and precision, recall and F1 as JSON. A predicted box is a hit at IoU 0.5;
-    difficult objects and DontCare regions count neither way.
+    Prints AP50, AP50:95, precision, recall and F1, the same by height, AP as COCO and TAO compute it, and
+    how many objects were detected twice, as JSON. A predicted box is a hit at IoU 0.5; difficult objects
+    and DontCare regions count neither way. With --report, index.html shows it all.
 
     Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json --report out/r`
     """
-    import numpy as np
-
-    from palletjack_training.evaluation.bootstrap import bootstrap_intervals
     from palletjack_training.evaluation.ground_truth import load_ground_truth
     from palletjack_training.evaluation.inference import SCORE_FLOOR, predict_files
+    from palletjack_training.evaluation.judgement import judge
     from palletjack_training.evaluation.predictions import read_predictions
-    from palletjack_training.evaluation.scoring import match, score
 
     with _errors_to_exit():
         if model is None and predictions is None:
             raise ValueError("expected --model or --predictions, found neither")
+        if compare is not None and report is None:
+            raise ValueError("--compare: expected --report, where the comparison is shown, found none")
         detector = None if model is None else _load(model, SCORE_FLOOR)
         chosen = class_name or (detector.spec.classes[0] if detector else "palletjack")
         truth = load_ground_truth(data, class_name=chosen)
@@ -106,15 +109,19 @@ def evaluate(
             rows = result.predictions
         if threshold is None:
             threshold = detector.spec.score_threshold if detector else 0.5
-        scores = score(truth.images, rows, threshold)
-        typer.echo(json.dumps(scores, indent=2))
+        title = detector.spec.name if detector and predictions is None else Path(predictions or "").stem
+        judged = judge(title, truth, rows, threshold, intervals_seed=None if report is None else seed)
+        typer.echo(json.dumps({k: v for k, v in judged.scores.items() if k != "intervals_95"}, indent=2))
         if report is not None:
+            from palletjack_training.evaluation.page import write_page
             from palletjack_training.evaluation.report import write_report
 
-            outcomes = match(truth.images, rows)
-            intervals = bootstrap_intervals(outcomes, threshold, np.random.default_rng(seed))
-            document = {**scores, "intervals_95": intervals}
-            for path in write_report(report, document, truth, rows, outcomes, threshold):
+            other = None
+            if compare is not None:
+                others = read_predictions(compare, truth.images)
+                other = judge(compare.stem, truth, others, 0.5, intervals_seed=seed)
+            written = write_report(report, dict(judged.scores), truth, rows, judged.outcomes, threshold)
+            for path in [*written, write_page(report, truth, data.name, judged, other)]:
                 typer.echo(f"wrote {path}", err=True)
 
 
