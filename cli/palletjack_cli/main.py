@@ -13,6 +13,7 @@ from palletjack_sdg.isaac_sim import commands as isaac_sim
 from palletjack_sim import commands as simulation
 from palletjack_training import commands as training
 from palletjack_training import evaluation_commands as evaluation
+from palletjack_training.parity_command import parity
 
 app = typer.Typer(
     name="palletjack",
@@ -30,6 +31,7 @@ app.command()(training.train)
 app.command()(training.export)
 app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)
+app.command()(parity)
 app.command()(simulation.simulate)
 app.command()(build_engine)
 app.command()(deepstream_config)

@@ -1,0 +1,115 @@
+"""The parity report: nothing where two forms are the same, and by how much they differ otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from palletjack_cli.main import app  # noqa: E402
+from palletjack_training.config import load_config  # noqa: E402
+from palletjack_training.export import export_model  # noqa: E402
+from palletjack_training.network import build_network  # noqa: E402
+from palletjack_training.parity import compare_boxes  # noqa: E402
+from palletjack_training.weights_file import Weights, load_weights, save_weights  # noqa: E402
+
+THIN = ["network.neck_channels=16", "network.neck_blocks=1", "network.norm_momentum=0.9"]
+SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.freeze_norm=false"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with weights.pt, the model exported from them, a changed variant, and a data set.
+
+    The network is untrained; its normalization and its coverage head are set so that the cells differ.
+    """
+    folder = tmp_path_factory.mktemp("parity")
+    torch.manual_seed(0)
+    config = load_config("palletjack_lite", [*SMALL, *THIN])
+    network = build_network(config)
+    pictures = torch.rand(4, 3, 96, 128)
+    with torch.no_grad():
+        for _ in range(5):
+            network.train()(pictures)
+        network.coverage.weight.normal_()
+        logits = network.eval()(pictures)[0]
+        network.coverage.weight *= 2 / logits.std()
+        network.coverage.bias -= network(pictures)[0].mean()
+    weights = Weights(config, network.state_dict())
+    save_weights(weights, folder / "weights.pt")
+    export_model(load_weights(folder / "weights.pt"), folder / "model", "tiny")
+    graph = onnx.load(str(folder / "model/model.onnx"))
+    head = next(tensor for tensor in graph.graph.initializer if list(tensor.dims) == [4])
+    # Each side one pixel further out: the box scale is 35.
+    head.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(head) + np.float32(1 / 35), head.name))
+    onnx.save(graph, str(folder / "model/model_moved.onnx"))
+
+    rng = np.random.default_rng(1)
+    (folder / "set/images").mkdir(parents=True)
+    (folder / "set/labels").mkdir()
+    for number in range(3):
+        picture = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"set/images/{number}.png")
+        line = "palletjack 0.00 0 0.0 20 20 80 70 1.2 0.5 1.5 0 0 5 0\n"
+        (folder / f"set/labels/{number}.txt").write_text(line)
+    return folder
+
+
+def run(folder: Path, *options: str) -> tuple[int, str]:
+    command = ["parity", "--checkpoint", str(folder / "weights.pt"), "--model", str(folder / "model")]
+    result = CliRunner().invoke(app, [*command, "--data", str(folder / "set"), *options])
+    return result.exit_code, result.output
+
+
+def test_every_form_is_compared(exported: Path, tmp_path: Path) -> None:
+    predictions = tmp_path / "node.json"
+    command = ["predict", "--model", str(exported / "model"), "--images", str(exported / "set/images")]
+    assert CliRunner().invoke(app, [*command, "--out", str(predictions)]).exit_code == 0
+    out = tmp_path / "parity.json"
+    code, text = run(exported, "--node", str(predictions), "--out", str(out))
+    assert code == 0, text
+    report = json.loads(out.read_text())
+    forms = report["forms"]
+    assert list(forms) == ["pytorch", "onnx", "onnx_moved", "node"]
+    assert report["images"] == 3
+    assert all(name in text for name in forms)
+    paired = forms["pytorch"]["boxes"]["paired"]
+    assert paired > 0
+    assert forms["onnx"]["coverage_max_difference"] < 1e-4
+    assert forms["onnx"]["boxes"]["edge_px_max"] < 0.05
+    assert forms["onnx"]["boxes"]["paired"] == paired
+    moved = forms["onnx_moved"]
+    assert moved["coverage_max_difference"] < 1e-4
+    assert moved["boxes"]["edge_px_max"] == pytest.approx(1, abs=0.05)
+    assert forms["node"]["compared_with"] == "onnx"
+    assert forms["node"]["boxes"]["edge_px_max"] < 0.02
+
+
+def test_a_checkpoint_of_another_network_is_refused(exported: Path, tmp_path: Path) -> None:
+    config = load_config("palletjack_lite", [*SMALL, "classes=[forklift]"])
+    save_weights(Weights(config, build_network(config).state_dict()), tmp_path / "other.pt")
+    code, text = run(exported, "--checkpoint", str(tmp_path / "other.pt"))
+    assert code == 1
+    assert "other.pt: classes: expected ('palletjack',)" in text.replace("\n", " ")
+
+
+def test_boxes_are_paired_best_first_and_the_rest_is_counted() -> None:
+    reference = {"a": [[0.0, 0.0, 10.0, 10.0, 0.9], [50.0, 0.0, 60.0, 10.0, 0.9]], "b": []}
+    found = {"a": [[0.0, 0.0, 10.0, 12.0, 0.8], [1.0, 0.0, 10.0, 10.0, 0.8]], "b": [[0.0, 0, 5, 5, 0.9]]}
+    result = compare_boxes(found, reference, 0.5)
+    assert result == {
+        "paired": 1,
+        "only_here": 2,
+        "only_in_reference": 1,
+        "edge_px_mean": 1.0,
+        "edge_px_max": 1.0,
+    }
+    assert compare_boxes(found, reference, 0.95)["paired"] == 0

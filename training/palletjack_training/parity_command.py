@@ -1,0 +1,54 @@
+"""The command ``palletjack parity``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def parity(
+    checkpoint: Annotated[Path, typer.Option(help="weights.pt that the model was exported from.")],
+    model: Annotated[Path, typer.Option(help="Model folder.")],
+    data: Annotated[
+        Path,
+        typer.Option(help="annotations.json with images/ beside it, or a KITTI folder (images/, labels/)."),
+    ],
+    node: Annotated[
+        Path | None,
+        typer.Option(help="predictions.json that the ROS node left for these images (camera:=images)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Say how far PyTorch, each ONNX file of a model folder, and the ROS node differ on the same images.
+
+    Prints a table: coverage, box edges in pixels, boxes that have no counterpart, AP50 and F1. All are
+    compared with PyTorch, the node with ONNX.
+
+    Example: `palletjack parity --checkpoint out/run/weights.pt --model out/model --data out/test`
+    """
+    from palletjack_detection.engine import EngineError
+    from palletjack_training.evaluation.ground_truth import load_ground_truth
+    from palletjack_training.evaluation.predictions import read_predictions
+    from palletjack_training.parity import compare_forms, table
+
+    try:
+        truth = load_ground_truth(data)
+        rows = None if node is None else read_predictions(node, truth.images)
+        with typer.progressbar(length=len(truth.images), label="Comparing", file=sys.stderr) as bar:
+            report = compare_forms(
+                checkpoint, model, truth, node_predictions=rows, on_image=lambda _: bar.update(1)
+            )
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            os.replace(temporary, out)
+    except (ValueError, EngineError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(table(report))
