@@ -12,6 +12,7 @@ from palletjack_sdg import commands as data
 from palletjack_sdg.isaac_sim import commands as isaac_sim
 from palletjack_sim import commands as simulation
 from palletjack_training import commands as training
+from palletjack_training import compression_commands as compression
 from palletjack_training import evaluation_commands as evaluation
 from palletjack_training.parity_command import parity
 
@@ -28,6 +29,7 @@ app.command()(data.inspect)
 app.command()(data.convert)
 app.command()(isaac_sim.normalize_kitti)
 app.command()(training.train)
+app.command()(compression.prune)
 app.command()(training.export)
 app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)

@@ -29,6 +29,9 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Start from these weights (a snapshot or checkpoint).")
     ] = None,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Train through INT8 rounding; for --initial weights, at a low rate.")
+    ] = False,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Where decoded frames go; OUT/cache by default.")
     ] = None,
@@ -45,6 +48,7 @@ def train(
     Example: `palletjack train --data out/frames --out out/run --time-limit 480`
     """
     from palletjack_sdg.kitti import KittiFormatError
+    from palletjack_training.compression.rounding import QuantizationError
     from palletjack_training.config import ConfigError, load_config
     from palletjack_training.expected_numbers import compare_with_expected
     from palletjack_training.kitti_cache import DatasetError
@@ -52,6 +56,7 @@ def train(
     from palletjack_training.trainer import RunRequest, run_training
     from palletjack_training.weights_file import WeightsError
 
+    overrides = [*(set_ or ()), *(["quantization.enabled=true"] if qat else [])]
     request = RunRequest(
         data=tuple(data),
         out=out,
@@ -62,9 +67,17 @@ def train(
         initial=initial,
     )
     try:
-        settings = load_config(config, set_ or ())
+        settings = load_config(config, overrides)
         summary = run_training(settings, request)
-    except (ConfigError, DatasetError, KittiFormatError, TrainingError, WeightsError, OSError) as error:
+    except (
+        ConfigError,
+        DatasetError,
+        KittiFormatError,
+        QuantizationError,
+        TrainingError,
+        WeightsError,
+        OSError,
+    ) as error:
         _fail(error)
     typer.echo(json.dumps(summary, indent=2))
     results = compare_with_expected(settings, summary["validation"])

@@ -215,6 +215,21 @@ class TrainerConfig(_Section):
         return self
 
 
+class QuantizationConfig(_Section):
+    """Training with weights and activations rounded to INT8, as the deployed network has them.
+
+    Normalization is folded, ranges of activations are measured on ``calibration_frames`` training
+    frames by ``calibration`` (``percentile`` takes ``percentile`` percent of all values), then training
+    goes on through the rounding. Layers whose name starts with one of ``keep_float`` keep their weights.
+    """
+
+    enabled: bool = False
+    calibration_frames: int = Field(256, ge=1)
+    calibration: Literal["max", "percentile", "mse", "entropy"] = "percentile"
+    percentile: float = Field(99.99, gt=50, le=100)
+    keep_float: tuple[str, ...] = ("coverage", "boxes")
+
+
 class ExportConfig(_Section):
     """What ``model.json`` says about turning the two tensors into boxes."""
 
@@ -253,6 +268,7 @@ class TrainingConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
     schedule: ScheduleConfig = ScheduleConfig()  # type: ignore[call-arg]
     trainer: TrainerConfig = TrainerConfig()  # type: ignore[call-arg]
+    quantization: QuantizationConfig = QuantizationConfig()  # type: ignore[call-arg]
     export: ExportConfig = ExportConfig()  # type: ignore[call-arg]
     expected: dict[Literal["ap50", "best_f1", "loss"], ExpectedNumber] = {}
 

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from palletjack_detection.model_folder import ModelSpec, write_model_folder
 from palletjack_training.backbones.conv_norm import ConvNorm
+from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
-from palletjack_training.network import DetectNet, ExportableDetectNet, build_network
-from palletjack_training.weights_file import Weights, WeightsError
+from palletjack_training.network import DetectNet, ExportableDetectNet
+from palletjack_training.weights_file import Weights
 
 OPSET = 17
 COVERAGE_TOLERANCE = 1e-4
@@ -92,12 +93,7 @@ def _shareable(config: TrainingConfig) -> dict[str, Any]:
 
 def restore_network(weights: Weights) -> DetectNet:
     """The network of ``weights``, ready for inference. Raises WeightsError if they do not fit."""
-    network = build_network(weights.config, load_weights=False)
-    try:
-        network.load_state_dict(weights.state)
-    except RuntimeError as error:
-        raise WeightsError(f"weights of another network: {str(error).splitlines()[-1].strip()}") from error
-    return network.eval()
+    return rebuild_network(weights.config, weights.state).eval()
 
 
 def fold_normalization(network: nn.Module) -> nn.Module:

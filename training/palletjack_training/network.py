@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palletjack_training.backbones.conv_norm import ConvNorm, separable
+from palletjack_training.backbones.conv_norm import ConvNorm, Sum, separable
 from palletjack_training.backbones.efficientnet_lite import (
     EfficientNetLite,
     EfficientNetLite0,
@@ -41,13 +41,15 @@ class Neck(nn.Module):
         )
         self.middle = ConvNorm(middle, width, 1, activation=None)
         self.coarse = ConvNorm(coarse, width, 1, activation=None)
+        self.add_detail = Sum()
+        self.add_context = Sum(nn.ReLU6)
         self.mix = nn.Sequential(*(separable(width, width, 5) for _ in range(blocks)))
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Map features at strides 8, 16 and 32 to (N, width, H/16, W/16)."""
         fine, middle, coarse = features
         context = F.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
-        return self.mix(F.relu6(self.fine(fine) + self.middle(middle) + context))
+        return self.mix(self.add_context(self.add_detail(self.fine(fine), self.middle(middle)), context))
 
 
 class DetectNet(nn.Module):

@@ -26,8 +26,16 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
+from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig, save_config
-from palletjack_training.frames import FrameOrder, StepBatches, draw_frames, fits_on, put_on_device
+from palletjack_training.frames import (
+    FrameOrder,
+    StepBatches,
+    draw_frames,
+    evaluation_batches,
+    fits_on,
+    put_on_device,
+)
 from palletjack_training.kitti_cache import FrameCache, open_cache
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout
 from palletjack_training.module import DetectNetModule, TrainingError, runs_in_half
@@ -35,12 +43,13 @@ from palletjack_training.network import DetectNet, build_network
 from palletjack_training.ranks import Ranks
 from palletjack_training.schedule import Progress
 from palletjack_training.several_devices import ProcessError, device_count, run_processes
-from palletjack_training.weights_file import WeightsError, load_weights
+from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights
 
 _FINISH_SECONDS = 10.0
 _STREAMING_WORKERS = 8
+_CALIBRATION_BATCH = 4
 _LAYOUTS = (torch.channels_last, torch.contiguous_format)
-_MUST_MATCH = ("classes", "input", "network", "targets")
+_MUST_MATCH = ("classes", "input", "network", "targets", "quantization")
 
 
 @dataclass(frozen=True)
@@ -95,19 +104,21 @@ def _train(
 ) -> dict[str, Any]:
     ranks = Ranks.current()
     torch.manual_seed(config.trainer.seed)
-    network = build_network(config, load_weights=checkpoint is None and request.initial is None)
-    if request.initial is not None and checkpoint is None:
-        _start_from(network, config, request.initial)
+    source = checkpoint or request.initial
+    origin = None if source is None else load_weights(source)
+    network = build_network(config) if origin is None else _network_of(origin, config, f"{source}: ")
     data = _open_data(config, request)
     request.out.mkdir(parents=True, exist_ok=True)
     if ranks.is_first:
         save_config(config, request.out / "config.yaml")
 
     device = _device(ranks)
+    if config.quantization.enabled and (origin is None or not is_quantized(origin.state)):
+        _quantize(network, config, data, device)
     start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
-    module.provenance = _provenance(config, request, data)
+    module.provenance = _provenance(config, request, data, origin)
     validation = Validation(config, data.held_cache, data.held, request.out)
     trainer = _make_trainer(config, request, device, start, validation, ranks)
     if request.time_limit is not None:
@@ -173,12 +184,17 @@ def _open_data(config: TrainingConfig, request: RunRequest) -> _Data:
     return _Data(cache, np.setdiff1d(everything, held), cache, held)
 
 
-def _provenance(config: TrainingConfig, request: RunRequest, data: _Data) -> dict[str, Any]:
+def _provenance(
+    config: TrainingConfig, request: RunRequest, data: _Data, origin: Weights | None
+) -> dict[str, Any]:
+    pruning = [] if origin is None else origin.provenance.get("pruning", [])
     return {
         "data": [folder.name for folder in request.data],
         "frames": len(data.taken),
         "seed": config.trainer.seed,
         "initial": None if request.initial is None else request.initial.name,
+        **({"pruning": pruning} if pruning else {}),
+        **({"quantization": "trained"} if config.quantization.enabled else {}),
     }
 
 
@@ -213,19 +229,28 @@ def _refuse_mismatch(found: TrainingConfig, wanted: TrainingConfig, path: Path) 
             raise WeightsError(f"{path}: {name}: expected {ours!r} as configured, found {theirs!r}")
 
 
-def _start_from(network: DetectNet, config: TrainingConfig, path: Path) -> None:
-    weights = load_weights(path)
-    if weights.config.network.architecture != config.network.architecture:
-        raise WeightsError(
-            f"{path}: network.architecture: expected {config.network.architecture!r}, "
-            f"found {weights.config.network.architecture!r}"
-        )
-    try:
-        network.load_state_dict(weights.state)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{path}: weights of another network: {str(error).splitlines()[-1].strip()}"
-        ) from error
+def _network_of(weights: Weights, config: TrainingConfig, origin: str) -> DetectNet:
+    """The network of ``weights``, as narrow as they are. WeightsError if it is not the configured one."""
+    for field in ("architecture", "neck_channels", "neck_blocks"):
+        ours, theirs = getattr(config.network, field), getattr(weights.config.network, field)
+        if ours != theirs:
+            raise WeightsError(
+                f"{origin}weights of another network: {field}: expected {ours!r}, found {theirs!r}"
+            )
+    if is_quantized(weights.state) and not config.quantization.enabled:
+        raise WeightsError(f"{origin}expected weights without quantization, or quantization.enabled=true")
+    return rebuild_network(config, weights.state, origin)
+
+
+def _quantize(network: DetectNet, config: TrainingConfig, data: _Data, device: torch.device) -> None:
+    """Fold and calibrate on training frames, as the robot sees them: without augmentation."""
+    from palletjack_training.compression.quantize import quantize_network
+
+    settings = config.quantization
+    chosen = data.taken[draw_frames(len(data.taken), settings.calibration_frames, config.trainer.seed)]
+    batches = evaluation_batches(data.cache, chosen, _CALIBRATION_BATCH)
+    images = (frames.permute(0, 3, 1, 2).float().div_(255) for _, frames in batches)
+    quantize_network(network, settings, images, device, lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def _position(checkpoint: Path) -> tuple[int, float]:

@@ -1,7 +1,8 @@
 """Weights on disk: a small file with the averaged weights and the configuration they belong to.
 
 Kernels are stored in half precision, which keeps a snapshot of the flagship near 6 MB and moves its
-outputs by less than training noise; everything else stays in single precision.
+outputs by less than training noise; everything else stays in single precision. So do kernels that were
+trained through rounding to INT8: half precision could move a weight to the next level.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Weights:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+def is_quantized(state: Mapping[str, Tensor]) -> bool:
+    """Whether ``state`` holds ranges of quantizers."""
+    return any(name.endswith("._amax") for name in state)
+
+
 def pack_weights(weights: Weights) -> dict[str, Any]:
     """The content of a weights file; a checkpoint holds the same under CHECKPOINT_KEY."""
     return {
@@ -48,9 +54,10 @@ def pack_weights(weights: Weights) -> dict[str, Any]:
 def save_weights(weights: Weights, path: Path) -> None:
     """Write a weights file; ``path`` is replaced only by a complete one."""
     content = pack_weights(weights)
-    content["state"] = {
-        name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in content["state"].items()
-    }
+    if not is_quantized(weights.state):
+        content["state"] = {
+            name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in content["state"].items()
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -54,25 +54,25 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(outputs, eps=eps, momentum=momentum)
         self.activation = nn.Identity() if activation is None else activation(inplace=True)
-        self._frozen = False
+        self.frozen = False
         self._constant: _Constant | None = None
 
     def freeze(self) -> None:
         """Keep the normalization as it is from now on."""
-        self._frozen = True
+        self.frozen = True
         self.norm.requires_grad_(False)
         self.norm.eval()
 
     def train(self, mode: bool = True) -> ConvNorm:
         """Set training mode, except for a frozen normalization."""
         super().train(mode)
-        if self._frozen:
+        if self.frozen:
             self.norm.eval()
         return self
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
-        if not self._frozen:
+        if not self.frozen:
             return self.activation(self.norm(self.conv(features)))
         conv = self.conv
         scale, shift = self._scale_and_shift()
@@ -117,6 +117,18 @@ class ConvNorm(nn.Module):
                 )
         column = self._constant.scale
         return column, self._constant.shift if self.conv.bias is None else self._shift(column.flatten())
+
+
+class Sum(nn.Module):
+    """Sum of two features and, optionally, an activation. It is a module so that quantization finds it."""
+
+    def __init__(self, activation: type[nn.Module] | None = None) -> None:
+        super().__init__()
+        self.activation = nn.Identity() if activation is None else activation()
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Add two tensors of the same shape."""
+        return self.activation(first + second)
 
 
 def separable(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from palletjack_training.backbones.conv_norm import ConvNorm
+from palletjack_training.backbones.conv_norm import ConvNorm, Sum
 
 # Expansion, output channels, repeats, stride, kernel of each stage. Lite2 is Lite0 scaled by 1.1 in width
 # and 1.2 in depth; the stem, and the repeats of the first and the last stage, are not scaled.
@@ -56,12 +56,12 @@ class InvertedResidual(nn.Module):
         self.expand = ConvNorm(inputs, width, 1) if expansion > 1 else nn.Identity()
         self.depthwise = ConvNorm(width, width, kernel, stride=stride, groups=width)
         self.project = ConvNorm(width, outputs, 1, activation=None)
-        self.shortcut = stride == 1 and inputs == outputs
+        self.add = Sum() if stride == 1 and inputs == outputs else None
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         out = self.project(self.depthwise(self.expand(features)))
-        return features + out if self.shortcut else out
+        return out if self.add is None else self.add(features, out)
 
 
 class EfficientNetLite(nn.Module):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palletjack_training.backbones.conv_norm import ConvNorm
+from palletjack_training.backbones.conv_norm import ConvNorm, Sum
 
 _STAGES = ((64, 2), (128, 2), (256, 2), (512, 1))  # channels and stride
 
@@ -28,10 +27,11 @@ class BasicBlock(nn.Module):
         self.first = _conv(inputs, outputs, 3, stride, active=True)
         self.second = _conv(outputs, outputs, 3, 1, active=False)
         self.shortcut = _conv(inputs, outputs, 1, stride, active=False) if project else nn.Identity()
+        self.add = Sum(nn.ReLU)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        return F.relu(self.second(self.first(features)) + self.shortcut(features))
+        return self.add(self.second(self.first(features)), self.shortcut(features))
 
 
 class ResNet(nn.Module):

@@ -1,0 +1,1 @@
+"""Smaller and faster networks: pruning, quantization and their INT8 graphs."""

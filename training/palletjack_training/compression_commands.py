@@ -1,0 +1,70 @@
+"""The commands ``palletjack prune``, ``quantize``, ``sensitivity`` and ``compression-table``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def prune(
+    checkpoint: Annotated[Path, typer.Option(help="weights.pt, a snapshot, or a checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Weights file to write.")],
+    method: Annotated[
+        Literal["dependency", "tao"], typer.Option(help="Rank dependent channels together, or TAO's rule.")
+    ] = "dependency",
+    macs: Annotated[
+        float | None, typer.Option(help="Share of the multiply-accumulates to keep.", min=0.01, max=1)
+    ] = None,
+    latency_ms: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds per image in ONNX Runtime (FP32, 2 threads) here.", min=0),
+    ] = None,
+    scope: Annotated[
+        Literal["global", "uniform"],
+        typer.Option(help="Rank all layers together, or cut each by the same share."),
+    ] = "global",
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", "-pth", help="TAO: keep filters above this share of the largest.", min=0),
+    ] = 0.1,
+    granularity: Annotated[
+        int, typer.Option("--granularity", "-pg", help="TAO: channels in steps of.", min=1)
+    ] = 8,
+    minimum: Annotated[int, typer.Option("--minimum", "-nf", help="TAO: keep at least so many.", min=1)] = 16,
+    equalization: Annotated[
+        Literal["union", "intersection", "arithmetic_mean", "geometric_mean"],
+        typer.Option("--equalization", "-eq", help="TAO: how layers that share channels agree."),
+    ] = "union",
+) -> None:
+    """Remove channels from trained weights; train on with `palletjack train --initial OUT` afterwards.
+
+    Writes OUT and, beside it, OUT with .json: parameters, MACs, file size and the channels of each layer.
+
+    Example: `palletjack prune --checkpoint out/run/weights.pt --out out/pruned.pt --macs 0.5`
+    """
+    from palletjack_training.compression.dependency_pruning import PruningError
+    from palletjack_training.compression.prune import (
+        PruneRequest,
+        channel_table,
+        prune_weights,
+        summary_line,
+        write_report,
+    )
+    from palletjack_training.compression.tao_pruning import TaoRule
+    from palletjack_training.weights_file import WeightsError
+
+    rule = TaoRule(threshold, granularity, minimum, equalization)
+    try:
+        result = prune_weights(checkpoint, out, PruneRequest(method, macs, latency_ms, scope, rule))
+        write_report(result, out.with_suffix(".json"))
+    except (WeightsError, PruningError, OSError) as error:
+        _fail(error)
+    typer.echo(channel_table(result))
+    typer.echo(f"{out}: {summary_line(result)}")
+
+
+def _fail(error: Exception) -> Any:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1) from error
