@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 
 from palletjack_cli.main import app  # noqa: E402
+from palletjack_detection.model_folder import load_model_spec, write_model_folder  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.export import export_model  # noqa: E402
 from palletjack_training.network import build_network  # noqa: E402
@@ -50,7 +51,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = next(tensor for tensor in graph.graph.initializer if list(tensor.dims) == [4])
     # Each side one pixel further out: the box scale is 35.
     head.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(head) + np.float32(1 / 35), head.name))
-    onnx.save(graph, str(folder / "model/model_moved.onnx"))
+    onnx.save(graph, str(folder / "moved.onnx"))
+    spec, path = load_model_spec(folder / "model"), folder / "model/model.onnx"
+    write_model_folder(spec, path, folder / "both", {"int8_cpu": folder / "moved.onnx"})
 
     rng = np.random.default_rng(1)
     (folder / "set/images").mkdir(parents=True)
@@ -64,7 +67,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *options: str) -> tuple[int, str]:
-    command = ["parity", "--checkpoint", str(folder / "weights.pt"), "--model", str(folder / "model")]
+    command = ["parity", "--checkpoint", str(folder / "weights.pt"), "--model", str(folder / "both")]
     result = CliRunner().invoke(app, [*command, "--data", str(folder / "set"), *options])
     return result.exit_code, result.output
 
@@ -78,7 +81,7 @@ def test_every_form_is_compared(exported: Path, tmp_path: Path) -> None:
     assert code == 0, text
     report = json.loads(out.read_text())
     forms = report["forms"]
-    assert list(forms) == ["pytorch", "onnx", "onnx_moved", "node"]
+    assert list(forms) == ["pytorch", "onnx", "onnx_int8_cpu", "node"]
     assert report["images"] == 3
     assert all(name in text for name in forms)
     paired = forms["pytorch"]["boxes"]["paired"]
@@ -86,7 +89,7 @@ def test_every_form_is_compared(exported: Path, tmp_path: Path) -> None:
     assert forms["onnx"]["coverage_max_difference"] < 1e-4
     assert forms["onnx"]["boxes"]["edge_px_max"] < 0.05
     assert forms["onnx"]["boxes"]["paired"] == paired
-    moved = forms["onnx_moved"]
+    moved = forms["onnx_int8_cpu"]
     assert moved["coverage_max_difference"] < 1e-4
     assert moved["boxes"]["edge_px_max"] == pytest.approx(1, abs=0.05)
     assert forms["node"]["compared_with"] == "onnx"
@@ -113,3 +116,19 @@ def test_boxes_are_paired_best_first_and_the_rest_is_counted() -> None:
         "edge_px_max": 1.0,
     }
     assert compare_boxes(found, reference, 0.95)["paired"] == 0
+
+
+def test_predict_and_evaluate_take_the_precision_asked_for(exported: Path, tmp_path: Path) -> None:
+    def predict(precision: str) -> tuple[int, str, Path]:
+        out = tmp_path / f"{precision}.json"
+        command = ["predict", "--model", str(exported / "both"), "--images", str(exported / "set/images")]
+        result = CliRunner().invoke(app, [*command, "--out", str(out), "--precision", precision])
+        return result.exit_code, result.output, out
+
+    rows = {name: json.loads(predict(name)[2].read_text()) for name in ("fp32", "int8")}
+    result = compare_boxes(rows["int8"], rows["fp32"], 0.3)
+    assert result["paired"] > 0
+    assert result["edge_px_mean"] == pytest.approx(1, abs=0.3)
+    code, text, _ = predict("fp16")
+    assert code == 1
+    assert "precision: expected one of fp32, int8, found 'fp16'" in text

@@ -71,7 +71,7 @@ def compare_forms(
 ) -> dict[str, Any]:
     """Run every form over the images of ``truth`` and return the report, for the model's first class.
 
-    The forms are ``pytorch``, ``onnx`` (model.onnx) and ``onnx_NAME`` for each model_NAME.onnx beside it.
+    The forms are ``pytorch``, ``onnx`` (model.onnx) and ``onnx_NAME`` for each variant.
     ``node_predictions`` are what the ROS node published; it is compared with ``onnx``.
 
     Raises:
@@ -82,9 +82,9 @@ def compare_forms(
     _refuse_strangers(weights, spec, checkpoint, model)
     engines: dict[str, Engine] = {REFERENCE: TorchEngine(restore_network(weights))}
     engines["onnx"] = OnnxRuntimeEngine(model / ONNX_NAME, spec, providers=["CPUExecutionProvider"])
-    for path in sorted(model.glob("model_*.onnx")):
-        name = f"onnx_{path.stem.removeprefix('model_')}"
-        engines[name] = OnnxRuntimeEngine(path, spec, providers=["CPUExecutionProvider"])
+    for name, variant in spec.variants.items():
+        path = model / variant.file
+        engines[f"onnx_{name}"] = OnnxRuntimeEngine(path, spec, providers=["CPUExecutionProvider"])
     forms = {
         name: _Form(Detector(spec, engine, score_threshold=SCORE_FLOOR)) for name, engine in engines.items()
     }
