@@ -54,16 +54,20 @@ def draw_maps(
     return maps
 
 
-def warp_frames(frames: Tensor, maps: Matrices, fill: Tensor | None = None) -> Tensor:
+def warp_frames(
+    frames: Tensor, maps: Matrices, fill: Tensor | None = None, size: tuple[int, int] | None = None
+) -> Tensor:
     """Apply ``maps`` to frames (B, 3, H, W); ``fill`` (B, 3) is the colour outside of a frame, else black.
 
-    Frames that shrink are sampled from their half size, against aliasing.
+    ``size`` is the height and width of the result, that of the frames if left out. Frames that shrink are
+    sampled from their half size, against aliasing.
     """
     height, width = frames.shape[-2:]
     device = frames.device
-    grid = _sampling_grid(np.linalg.inv(maps), width, height, device)
+    rows, columns = size or (height, width)
+    grid = _sampling_grid(np.linalg.inv(maps), (height, width), (rows, columns), device)
     scale = np.sqrt(np.abs(np.linalg.det(maps[:, :2, :2])))
-    out = torch.empty_like(frames, memory_format=torch.contiguous_format)
+    out = frames.new_empty((*frames.shape[:2], rows, columns))
     for small in (False, True):
         chosen = np.flatnonzero((scale < _HALF_BELOW) == small)
         if len(chosen) == 0:
@@ -82,12 +86,18 @@ def warp_frames(frames: Tensor, maps: Matrices, fill: Tensor | None = None) -> T
     return out
 
 
-def _sampling_grid(inverse: Matrices, width: int, height: int, device: torch.device) -> Tensor:
-    """Where each output pixel (B, H, W, 2) reads from, in grid_sample's coordinates -1..1."""
+def _sampling_grid(
+    inverse: Matrices, source: tuple[int, int], target: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Where each output pixel (B, H, W, 2) reads from, in grid_sample's coordinates -1..1.
+
+    ``source`` and ``target`` are heights and widths of a frame and of the result.
+    """
+    height, width = source
     normalize = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
     matrix = torch.from_numpy((normalize @ inverse).astype(np.float32)).to(device, non_blocking=True)
-    x = torch.arange(width, device=device, dtype=torch.float32) + 0.5
-    y = torch.arange(height, device=device, dtype=torch.float32) + 0.5
+    x = torch.arange(target[1], device=device, dtype=torch.float32) + 0.5
+    y = torch.arange(target[0], device=device, dtype=torch.float32) + 0.5
     column, row, constant = (matrix[:, :, i, None, None] for i in range(3))
     # Each pass over (B, 3, H, W) costs as much as one over the frames, so there are but two.
     homogeneous = (column * x + constant) + row * y[:, None]
@@ -154,7 +164,7 @@ def mosaic(
         maps[:, 0, 0] = maps[:, 1, 1] = scale
         maps[:, :2, 2] = shift
         index = torch.from_numpy(source).to(frames.device, non_blocking=True)
-        tile = warp_frames(frames[index], maps)[..., :half_h, :half_w]
+        tile = warp_frames(frames[index], maps, size=(half_h, half_w))
         out[rows_on_device, :, top : top + half_h, left : left + half_w] = tile
         part = BoxBatch(batch.boxes[source], batch.labels[source])
         part = warp_boxes(part, maps, half_w, half_h, config)

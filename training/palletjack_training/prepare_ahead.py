@@ -40,11 +40,14 @@ class PrepareAhead(Generic[Batch]):
         self._tensors = tensors
         self._stream = torch.cuda.Stream(device)
         self._started: _Started[Batch] | None = None
-        # What the batches are made from was put on the device by the main stream.
-        self._stream.wait_stream(torch.cuda.current_stream(device))
+        self._waited = False
 
     def start(self, step: int) -> None:
         """Queue the making of a step's batch."""
+        if not self._waited:
+            # The frames, and constants that the first batch left behind, are made by the main stream.
+            self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+            self._waited = True
         with torch.cuda.stream(self._stream):
             batch = self._prepare(step)
             done = torch.cuda.Event()
