@@ -1,0 +1,54 @@
+"""The benchmarks of training run and say what they must; their numbers are for an idle machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    *("--set", "input.width=64", "--set", "input.height=64", "--set", "trainer.batch_size=2"),
+    *("--set", "network.weights=none", "--set", "network.freeze_norm=false"),
+]
+
+
+def measure(name: str, out: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--out", str(out), *options]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    document: dict[str, Any] = json.loads(out.read_text())
+    assert json.loads(printed) == document
+    assert document["benchmark"] == name
+    assert document["device"]
+    assert document["commit"]
+    assert document["date"].startswith("20")
+    return document
+
+
+@pytest.mark.long
+def test_the_parts_of_a_step_are_timed(tmp_path: Path) -> None:
+    options = ("--frames", "4", "--repeats", "1", "--steps", "1", *TINY)
+    document = measure("training_step", tmp_path / "step.json", *options)
+    parts = document["parts_ms"]
+    wanted = {"warp", "colours", "rasterize", "forward", "forward_loss_backward", "optimizer", "average"}
+    assert wanted < set(parts)
+    assert all(0 < part["host"] <= part["total"] for part in parts.values())
+    assert document["steps"]["in_turn"]["images_per_second"] > 0
+
+
+def test_the_rasterizer_is_timed(tmp_path: Path) -> None:
+    document = measure("rasterizer", tmp_path / "r.json", "--batch", "2", "--boxes", "3", "--repeats", "3")
+    assert 0 < document["ms"]["p50"] <= document["ms"]["p95"]
+
+
+def test_the_loader_and_the_time_waited_for_it_are_measured(tmp_path: Path) -> None:
+    options = ("--frames", "8", "--steps", "2", "--workers", "1", *TINY)
+    document = measure("loader", tmp_path / "loader.json", *options)
+    assert document["loader_frames_per_second"] > document["training_frames_per_second"] > 0
+    assert 0 <= document["share_of_time_waiting"] < 1
