@@ -42,11 +42,20 @@ def draw_box(
     cv2.rectangle(canvas, (xmin, ymin), (xmax, ymax), colour, thickness)
     if not text:
         return
+    draw_text(canvas, text, colour, xmin, ymin)
+
+
+def draw_text(
+    canvas: NDArray[np.uint8], text: str, colour: Colour = (32, 32, 32), left: int = 0, bottom: int = 0
+) -> None:
+    """Write ``text`` on a plate that ends at row ``bottom``, or begins there where there is no room above."""
+    height, width = canvas.shape[:2]
+    thickness = max(1, round(max(height, width) / 500))
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, max(height, width) / 2400)
     (text_width, text_height), below = cv2.getTextSize(text, font, scale, thickness)
     plate = text_height + below + 2
-    top = ymin - plate if ymin >= plate else ymin
-    left = min(xmin, max(0, width - text_width - 2))
+    top = bottom - plate if bottom >= plate else bottom
+    left = min(left, max(0, width - text_width - 2))
     cv2.rectangle(canvas, (left, top), (left + text_width + 2, top + plate), colour, -1)
     brightness = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
     ink = (0, 0, 0) if brightness > 110 else (255, 255, 255)

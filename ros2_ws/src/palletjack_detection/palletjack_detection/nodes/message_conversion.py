@@ -37,12 +37,19 @@ def detections_from_message(message: Detection2DArray) -> Detections:
 
     ``class_names`` are the classes that occur, sorted.
     """
+    return detections_with_order(message)[0]
+
+
+def detections_with_order(message: Detection2DArray) -> tuple[Detections, list[int]]:
+    """Like ``detections_from_message``, with the place in the message of each detection."""
+    places: list[int] = []
     boxes: list[tuple[float, float, float, float]] = []
     scores: list[float] = []
     classes: list[str] = []
-    for item in message.detections:
+    for place, item in enumerate(message.detections):
         if not item.results:
             continue
+        places.append(place)
         best = max(item.results, key=lambda result: result.hypothesis.score).hypothesis
         centre, half_x, half_y = item.bbox.center.position, item.bbox.size_x / 2, item.bbox.size_y / 2
         boxes.append((centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y))
@@ -50,9 +57,10 @@ def detections_from_message(message: Detection2DArray) -> Detections:
         classes.append(best.class_id)
     names = tuple(sorted(set(classes)))
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    return Detections(
+    found = Detections(
         np.asarray(boxes, np.float32).reshape(-1, 4)[order],
         np.asarray(scores, np.float32)[order],
         np.asarray([names.index(c) for c in classes], np.int64)[order],
         names,
     )
+    return found, [places[index] for index in order]

@@ -1,0 +1,158 @@
+"""The visualizer node: the camera's image with boxes, scores, ids, distances and the rate drawn on it.
+
+It draws only while somebody listens, and never holds the detector up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+
+from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
+from palletjack_detection.image_conversion import ImageRefused, image_to_rgb
+from palletjack_detection.nodes.lifetime import StartupError, run_node
+from palletjack_detection.nodes.parameters import ParameterSpec, declare
+
+IMAGES_KEPT = 30
+RATE_WINDOW = 30
+PARAMETERS = (
+    ParameterSpec("image_topic", "image", "Topic of the images.", fixed=True),
+    ParameterSpec("max_rate_hz", 10.0, "Draw at most this many images in a second.", 0.1, 240.0),
+)
+Stamp = tuple[int, int]
+
+
+class VisualizerNode(Node):
+    """Joins images, detections and places by their stamps."""
+
+    def __init__(self) -> None:
+        super().__init__("palletjack_visualizer")
+        try:
+            settings = declare(self, PARAMETERS)
+        except ValueError as error:
+            raise StartupError(str(error)) from error
+        self._images: OrderedDict[Stamp, Image] = OrderedDict()
+        self._waiting: OrderedDict[Stamp, Detection2DArray] = OrderedDict()
+        self._times: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._last_drawn = -np.inf
+        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._publisher = self.create_publisher(Image, "detections_image", 2)
+        sensor = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(Image, settings["image_topic"], self._on_image, sensor)
+        self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
+        self.create_subscription(Detection3DArray, "detections_3d", self._on_places, 10)
+
+    def _on_image(self, message: Image) -> None:
+        _keep(self._images, _stamp(message), message, IMAGES_KEPT)
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        self._times.append(self._clock.now().nanoseconds * 1e-9)
+        if self.count_publishers("detections_3d"):
+            # The places of these boxes follow.
+            _keep(self._waiting, _stamp(message), message, IMAGES_KEPT)
+        else:
+            self._draw(message, {})
+
+    def _on_places(self, message: Detection3DArray) -> None:
+        detections = self._waiting.pop(_stamp(message), None)
+        if detections is not None:
+            self._draw(detections, _ranges(message))
+
+    def _draw(self, message: Detection2DArray, ranges: dict[tuple[str, float], float]) -> None:
+        image = self._images.pop(_stamp(message), None)
+        now = self._clock.now().nanoseconds * 1e-9
+        period = 1.0 / self.get_parameter("max_rate_hz").value
+        if image is None or not self._publisher.get_subscription_count() or now - self._last_drawn < period:
+            return
+        self._last_drawn = now
+        try:
+            rgb = np.array(_to_rgb(image), order="C")
+        except ImageRefused as error:
+            self.get_logger().warning(f"image not drawn: {error}", throttle_duration_sec=2.0)
+            return
+        draw_message(rgb, message, ranges, self._rate())
+        out = Image(header=image.header, height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8")
+        out.step = 3 * rgb.shape[1]
+        # The quick way to fill the field: assigning an array is checked element by element.
+        out.data.frombytes(rgb.tobytes())
+        self._publisher.publish(out)
+
+    def _rate(self) -> float:
+        if len(self._times) < 2 or self._times[-1] <= self._times[0]:
+            return 0.0
+        return (len(self._times) - 1) / (self._times[-1] - self._times[0])
+
+
+def draw_message(
+    rgb: NDArray[np.uint8],
+    message: Detection2DArray,
+    ranges: dict[tuple[str, float], float],
+    rate_hz: float,
+) -> None:
+    """Draw on ``rgb`` (H, W, 3) in place; ``ranges`` in metres by (class, score)."""
+    names = sorted({result.hypothesis.class_id for item in message.detections for result in item.results})
+    for item in message.detections:
+        if not item.results:
+            continue
+        best = max(item.results, key=lambda result: result.hypothesis.score).hypothesis
+        centre, half_x, half_y = item.bbox.center.position, item.bbox.size_x / 2, item.bbox.size_y / 2
+        box = np.array([centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y])
+        if not np.all(np.isfinite(box)):
+            continue
+        words = [f"#{item.id}"] if item.id else []
+        words += [best.class_id] if len(names) > 1 else []
+        words.append(f"{best.score:.2f}")
+        if (best.class_id, best.score) in ranges:
+            words.append(f"{ranges[best.class_id, best.score]:.1f} m")
+        draw_box(rgb, box, " ".join(words), CLASS_COLOURS[names.index(best.class_id) % len(CLASS_COLOURS)])
+    if rate_hz > 0:
+        draw_text(rgb, f"{rate_hz:.1f} Hz")
+
+
+def _ranges(message: Detection3DArray) -> dict[tuple[str, float], float]:
+    """Distance on the floor to the near side of each object."""
+    ranges = {}
+    for item in message.detections:
+        for result in item.results:
+            place = item.bbox.center.position
+            distance = float(np.hypot(place.x, place.y)) - item.bbox.size.x / 2
+            ranges[result.hypothesis.class_id, result.hypothesis.score] = distance
+    return ranges
+
+
+def _to_rgb(message: Image) -> Any:
+    return image_to_rgb(
+        encoding=message.encoding,
+        width=message.width,
+        height=message.height,
+        step=message.step,
+        data=message.data,
+        is_bigendian=bool(message.is_bigendian),
+    )
+
+
+def _stamp(message: Any) -> Stamp:
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def _keep(store: OrderedDict[Stamp, Any], stamp: Stamp, message: Any, most: int) -> None:
+    store[stamp] = message
+    while len(store) > most:
+        store.popitem(last=False)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of ``ros2 run palletjack_detection palletjack_visualizer``."""
+    return run_node(VisualizerNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
