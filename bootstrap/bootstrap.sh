@@ -15,8 +15,8 @@ venv=$root/.venv
 export PATH=$PATH:/usr/sbin:/sbin
 
 case $profile in
-  demo) extras=render,sim,report ;;
-  test) extras=render,sim,report,train,test ;;
+  demo) extras=render,sim,report,robot ;;
+  test) extras=render,sim,report,robot,train,test ;;
   *)
     echo "bootstrap: unknown profile '$profile'; expected demo or test" >&2
     exit 2

@@ -1,0 +1,152 @@
+"""Locator, tracker, visualizer and recorder in one real graph."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ros.environment import REPOSITORY, ros_python
+
+pytestmark = [pytest.mark.ros, pytest.mark.long]
+PROBE = Path(__file__).with_name("around_probe.py")
+NODES = {
+    "palletjack_locator": ("depth_topic:=depth", "object_depth_m:=0.0"),
+    "palletjack_tracker": ("rate_hz:=8.0",),
+    "palletjack_visualizer": (),
+    "palletjack_recorder": (),
+}
+
+
+@contextlib.contextmanager
+def running(
+    environment: dict[str, str], executable: str, *parameters: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A node of the package in a session of its own; it must end in order when interrupted."""
+    ros2 = shutil.which("ros2", path=environment["PATH"]) or "ros2"
+    words = [word for value in parameters for word in ("-p", value)]
+    node = subprocess.Popen(
+        [ros2, "run", "palletjack_detection", executable, "--ros-args", *words],
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield node
+        assert node.poll() is None, f"{executable} ended by itself with {node.returncode}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGINT)
+        _, errors = node.communicate(timeout=30)
+    assert node.returncode == 0, errors
+
+
+@pytest.fixture
+def outcome(graph_environment: dict[str, str], tmp_path: Path) -> dict[str, Any]:
+    """What the probe saw, and the bag that was recorded meanwhile."""
+    bag = tmp_path / "bag"
+    with contextlib.ExitStack() as stack:
+        for executable, parameters in NODES.items():
+            extra = (f"output:={bag}",) if executable == "palletjack_recorder" else ()
+            stack.enter_context(running(graph_environment, executable, *parameters, *extra))
+        done = subprocess.run(
+            # The recorder subscribes only once the probe publishes.
+            [ros_python(graph_environment), str(PROBE), "4"],
+            env=graph_environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return {**json.loads(done.stdout), "bag": bag}
+
+
+def test_the_nodes_around_the_detector(outcome: dict[str, Any]) -> None:
+    blind = outcome["no_calibration"]
+    assert blind["places"], "every message is answered"
+    assert not any(blind["places"])
+    assert "no camera_info yet" in blind["troubles"]["palletjack_locator: location"]
+
+    floor = outcome["floor"]
+    assert set(floor["frames"]) == {"base_link"}
+    identity, x, y, _, variance = floor["places"][-1][0]
+    assert identity == "", "the locator hears the untracked detections"
+    assert x == pytest.approx(3.0, abs=0.06)
+    assert abs(y) < 0.2
+    assert 0.0 < variance < 0.05
+    assert floor["places"][-1][1][2] > 1.0, "the second one stands to the left"
+    assert any("3.0 m" in text or "2.9 m" in text or "3.1 m" in text for text in floor["texts"])
+    assert min(floor["pictures"]) > 400
+
+    ids = [row for row in floor["ids"] if all(row)]
+    assert len(ids) >= 5
+    assert len({tuple(row) for row in ids}) == 1, "an object keeps its id"
+    assert len(set(ids[0])) == 2
+
+    assert len(outcome["nonsense"]["places"][-1]) == 1, "a box that is not finite is left out"
+
+    assert outcome["depth"]["places"][-1][0][1] == pytest.approx(2.0, abs=0.05)
+
+    check_bag(outcome["bag"])
+
+
+def check_bag(path: Path) -> None:
+    """The bag opens, and holds what was published, byte for byte what ROS understands."""
+    from rosbags.highlevel import AnyReader
+
+    with AnyReader([path]) as reader:
+        counts = {item.topic: item.msgcount for item in reader.connections}
+        assert counts["/detections"] > 10
+        assert counts["/detections_3d"] > 10
+        assert counts["/image"] > 10
+        connection = next(item for item in reader.connections if item.topic == "/detections")
+        _, _, data = next(iter(reader.messages([connection])))
+        message = reader.deserialize(data, connection.msgtype)
+        assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
+    assert list(path.glob("*.mcap"))
+
+
+def test_a_bag_is_never_written_over(graph_environment: dict[str, str], tmp_path: Path) -> None:
+    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
+    for value, message in (
+        (f"output:={tmp_path}", "expected a folder that is not there yet"),
+        ("", "found none"),
+    ):
+        words = ["--ros-args", "-p", value] if value else []
+        done = subprocess.run(
+            [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
+            env=graph_environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert message in done.stdout + done.stderr
+
+
+def test_rviz_and_foxglove_show_topics_that_the_nodes_publish() -> None:
+    import yaml
+
+    config = REPOSITORY / "ros2_ws/src/palletjack_detection/config"
+    rviz = yaml.safe_load((config / "palletjack.rviz").read_text())
+    shown = {item["Topic"]["Value"] for item in rviz["Visualization Manager"]["Displays"] if "Topic" in item}
+    nodes = REPOSITORY / "ros2_ws/src/palletjack_detection/palletjack_detection/nodes"
+    published = {
+        name
+        for path in nodes.glob("*.py")
+        for name in re.findall(r'create_publisher\(\w+,\s*"([^"]+)"', path.read_text())
+    }
+    assert shown <= published
+    layout = json.loads((config / "foxglove.json").read_text())["configById"]
+    topics = {layout["Image!detections"]["imageMode"]["imageTopic"], *layout["3D!places"]["topics"]}
+    assert {topic.strip("/") for topic in topics} <= published
