@@ -15,6 +15,7 @@ from palletjack_training import commands as training
 from palletjack_training import compression_commands as compression
 from palletjack_training import evaluation_commands as evaluation
 from palletjack_training.parity_command import parity
+from palletjack_training.tao import commands as tao
 
 app = typer.Typer(
     name="palletjack",
@@ -34,6 +35,7 @@ app.command()(training.export)
 app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)
 app.command()(parity)
+app.add_typer(tao.app, name="tao")
 app.command()(simulation.simulate)
 app.command()(build_engine)
 app.command()(deepstream_config)
