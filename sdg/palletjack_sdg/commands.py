@@ -31,6 +31,7 @@ class DatasetFormatName(str, Enum):
     kitti = "kitti"
     coco = "coco"
     yolo = "yolo"
+    tao = "tao"
 
 
 def generate(
@@ -154,7 +155,7 @@ def convert(
     ] = None,
     link: Annotated[bool, typer.Option(help="Hard links to the images instead of copies.")] = False,
 ) -> None:
-    """Convert a labelled data set between KITTI, COCO and YOLO.
+    """Convert a labelled data set between KITTI, COCO, YOLO and the KITTI that NVIDIA TAO takes.
 
     Boxes, classes and, where the format has them, regions to ignore survive the way there and back.
 
@@ -181,3 +182,5 @@ def convert(
     )
     if summary.lost_ignored:
         typer.echo(f"{to.value} cannot hold ignored regions: {summary.lost_ignored} were left out", err=True)
+    if summary.lost_tiny:
+        typer.echo(f"{summary.lost_tiny} boxes without a whole pixel were left out", err=True)

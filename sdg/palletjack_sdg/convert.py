@@ -1,7 +1,8 @@
-"""KITTI data sets to COCO and YOLO, and back.
+"""KITTI data sets to COCO, YOLO and TAO's KITTI, and back.
 
 Layouts, each with ``images/`` beside it: KITTI ``labels/*.txt``; COCO ``annotations.json``; YOLO
-``labels/*.txt`` (class, centre x, centre y, width, height, as shares of the image) and ``data.yaml``.
+``labels/*.txt`` (class, centre x, centre y, width, height, as shares of the image) and ``data.yaml``; TAO's
+as in :mod:`palletjack_sdg.tao_layout`.
 
 A region to ignore (DontCare) becomes a COCO ``iscrowd`` annotation in every category, because readers of COCO
 match by category; back in KITTI it is one region again. YOLO cannot say it: such regions are left out and
@@ -14,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,16 @@ import yaml
 
 from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels, write_labels
+from palletjack_sdg.tao_layout import (
+    NAMES_FILE,
+    TaoLayoutError,
+    names_document,
+    read_names,
+    shuffled_names,
+    tao_objects,
+)
 
-FORMATS = ("kitti", "coco", "yolo")
+FORMATS = ("kitti", "coco", "yolo", "tao")
 COCO_FILE, YOLO_FILE = "annotations.json", "data.yaml"
 
 
@@ -34,22 +43,32 @@ class ConvertError(ValueError):
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image file, its size in pixels and its objects in KITTI's terms."""
+    """An image file, its size in pixels and its objects in KITTI's terms.
+
+    ``name`` is what the image is to be called elsewhere, where that is not the name of the file.
+    """
 
     path: Path
     width: int
     height: int
     objects: tuple[KittiObject, ...]
+    name: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the image in a data set that is written."""
+        return self.name or self.path.name
 
 
 @dataclass(frozen=True)
 class ConvertSummary:
-    """What was written, and how many regions to ignore the format could not hold."""
+    """What was written, and how many regions to ignore and how many tiny boxes the format could not hold."""
 
     images: int
     objects: int
     ignored: int
     lost_ignored: int
+    lost_tiny: int = 0
 
 
 def convert(
@@ -73,28 +92,38 @@ def convert(
         raise ConvertError(f"--to: expected one of {', '.join(FORMATS)}, found {to!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConvertError(f"{out}: expected a new or empty folder, found something in it")
-    frames = _READERS[source_format or detect_format(source)](source)
+    try:
+        frames = _READERS[source_format or detect_format(source)](source)
+        written = _arranged_for_tao(frames) if to == "tao" else frames
+    except TaoLayoutError as error:
+        raise ConvertError(str(error)) from None
+    boxes = sum(len(frame.objects) for frame in frames)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         (temporary / "images").mkdir(parents=True)
-        for done, frame in enumerate(frames, start=1):
-            target = temporary / "images" / frame.path.name
+        for done, frame in enumerate(written, start=1):
+            target = temporary / "images" / frame.file_name
             if link:
                 os.link(frame.path, target)
             else:
                 shutil.copy2(frame.path, target)
             if on_image is not None:
-                on_image(done, len(frames))
-        _WRITERS[to](temporary, frames)
+                on_image(done, len(written))
+        if to == "tao":
+            _write_names(temporary, frames, written)
+        _WRITERS[to](temporary, written)
         if out.exists():
             out.rmdir()
         os.replace(temporary, out)
+    except TaoLayoutError as error:
+        raise ConvertError(str(error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    ignored = sum(item.class_name == DONT_CARE for frame in frames for item in frame.objects)
-    objects = sum(len(frame.objects) for frame in frames) - ignored
-    return ConvertSummary(len(frames), objects, ignored, ignored if to == "yolo" else 0)
+    kept = [item for frame in written for item in frame.objects]
+    ignored = sum(item.class_name.lower() == DONT_CARE.lower() for item in kept)
+    lost_ignored = ignored if to == "yolo" else 0
+    return ConvertSummary(len(written), len(kept) - ignored, ignored, lost_ignored, boxes - len(kept))
 
 
 def detect_format(source: Path) -> str:
@@ -107,6 +136,8 @@ def detect_format(source: Path) -> str:
         return "coco"
     if (source / YOLO_FILE).is_file():
         return "yolo"
+    if (source / NAMES_FILE).is_file():
+        return "tao"
     if (source / "labels").is_dir():
         return "kitti"
     raise ConvertError(f"{source}: expected labels/, {COCO_FILE} or {YOLO_FILE} in the folder, found none")
@@ -131,7 +162,34 @@ def write_kitti(out: Path, frames: Sequence[LabelledImage]) -> None:
     """Write one label file an image."""
     (out / "labels").mkdir()
     for frame in frames:
-        write_labels(out / "labels" / f"{frame.path.stem}.txt", frame.objects)
+        write_labels(out / "labels" / f"{Path(frame.file_name).stem}.txt", frame.objects)
+
+
+def read_tao(source: Path) -> list[LabelledImage]:
+    """Read a folder that was written for TAO, with the names and classes from before."""
+    names, classes = read_names(source)
+    frames = []
+    for frame in read_kitti(source):
+        renamed = (
+            replace(item, class_name=classes.get(item.class_name) or item.class_name)
+            for item in frame.objects
+        )
+        frames.append(replace(frame, objects=tuple(renamed), name=names.get(frame.path.name, "")))
+    return sorted(frames, key=lambda frame: frame.file_name)
+
+
+def _arranged_for_tao(frames: Sequence[LabelledImage]) -> list[LabelledImage]:
+    names = shuffled_names([Path(frame.file_name) for frame in frames])
+    return [
+        replace(frame, objects=tao_objects(frame.objects), name=name)
+        for frame, name in zip(frames, names, strict=True)
+    ]
+
+
+def _write_names(out: Path, frames: Sequence[LabelledImage], written: Sequence[LabelledImage]) -> None:
+    names = {new.file_name: old.file_name for old, new in zip(frames, written, strict=True)}
+    classes = sorted({item.class_name for frame in frames for item in frame.objects})
+    (out / NAMES_FILE).write_text(names_document(names, classes), encoding="utf-8")
 
 
 def write_coco(out: Path, frames: Sequence[LabelledImage]) -> None:
@@ -158,7 +216,7 @@ def write_coco(out: Path, frames: Sequence[LabelledImage]) -> None:
                 )
     document = {
         "images": [
-            {"id": number, "file_name": frame.path.name, "width": frame.width, "height": frame.height}
+            {"id": number, "file_name": frame.file_name, "width": frame.width, "height": frame.height}
             for number, frame in enumerate(frames, start=1)
         ],
         "categories": [{"id": number, "name": name} for name, number in categories.items()],
@@ -222,7 +280,9 @@ def write_yolo(out: Path, frames: Sequence[LabelledImage]) -> None:
             lines.append(
                 " ".join([str(classes.index(item.class_name)), *(f"{value:.8f}" for value in shares)])
             )
-        (out / "labels" / f"{frame.path.stem}.txt").write_text("".join(line + "\n" for line in lines))
+        (out / "labels" / f"{Path(frame.file_name).stem}.txt").write_text(
+            "".join(line + "\n" for line in lines)
+        )
     content = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(classes))}
     (out / YOLO_FILE).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -332,9 +392,11 @@ _READERS: dict[str, Callable[[Path], list[LabelledImage]]] = {
     "kitti": read_kitti,
     "coco": read_coco,
     "yolo": read_yolo,
+    "tao": read_tao,
 }
 _WRITERS: dict[str, Callable[[Path, Sequence[LabelledImage]], None]] = {
     "kitti": write_kitti,
     "coco": write_coco,
     "yolo": write_yolo,
+    "tao": write_kitti,
 }

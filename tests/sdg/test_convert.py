@@ -148,3 +148,38 @@ def test_the_command_converts_and_reports(kitti: Path, tmp_path: Path) -> None:
     again = run(app, ["convert", str(kitti), "--to", "yolo", "--out", str(tmp_path / "y")])
     assert again.exit_code == 2
     assert "expected a new or empty folder" in again.output
+
+
+def test_the_tao_layout_is_lower_case_shuffled_and_reversible(kitti: Path, tmp_path: Path) -> None:
+    speck = KittiObject("PalletJack", (50.2, 10.0, 50.9, 40.0))
+    write_labels(kitti / "labels" / "000002.txt", [NEAR, speck])
+    for number in range(3, 40):
+        (kitti / "labels" / f"{number:06d}.txt").touch()
+        (kitti / "images" / f"{number:06d}.png").write_bytes((kitti / "images/000001.png").read_bytes())
+    write_labels(kitti / "labels" / "000003.txt", [KittiObject("Forklift_B", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(ConvertError, match="TAO lower-cases them"):
+        convert(kitti, tmp_path / "tao", "tao")
+    write_labels(kitti / "labels" / "000002.txt", [NEAR, KittiObject("palletjack", speck.box)])
+    summary = convert(kitti, tmp_path / "tao", "tao")
+    assert (summary.images, summary.objects, summary.ignored, summary.lost_tiny) == (40, 4, 1, 1)
+    assert not (tmp_path / ".tao").exists()
+    names = json.loads((tmp_path / "tao" / "tao_names.json").read_text())["names"]
+    old_order = [names[path.name] for path in sorted((tmp_path / "tao" / "images").iterdir())]
+    assert sorted(old_order) == [f"{number:06d}.png" for number in range(40)]
+    # The first tenth, which TAO would validate on, is not the first tenth of the sequence.
+    assert set(old_order[:4]) != {f"{number:06d}.png" for number in range(4)}
+    classes = {
+        item.class_name for path in (tmp_path / "tao" / "labels").iterdir() for item in read_labels(path)
+    }
+    assert classes == {"palletjack", "forklift", "forklift_b", "dontcare"}
+    assert detect_format(tmp_path / "tao") == "tao"
+    convert(tmp_path / "tao", tmp_path / "back", "kitti")
+    write_labels(kitti / "labels" / "000002.txt", [NEAR])
+    assert labels(tmp_path / "back") == labels(kitti)
+
+
+def test_the_tao_layout_takes_one_image_extension(kitti: Path, tmp_path: Path) -> None:
+    (kitti / "images" / "000001.png").rename(kitti / "images" / "000001.jpg")
+    with pytest.raises(ConvertError, match=r"TAO takes one extension.*\.jpg, \.png"):
+        convert(kitti, tmp_path / "tao", "tao")
+    assert not (tmp_path / "tao").exists()

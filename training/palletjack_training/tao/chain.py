@@ -1,4 +1,4 @@
-"""The route from a KITTI folder to an INT8 engine as steps: which image, which flags, what each leaves behind."""
+"""The route from a KITTI folder to an INT8 engine as steps: the image, the flags, what each leaves behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ChainOptions:
 
 @dataclass(frozen=True)
 class Step:
-    """One container. ``spec`` is the file it reads, ``outputs`` what it must leave, relative to the work folder.
+    """One container. ``spec`` is the file it reads, ``outputs`` what it must leave in the work folder.
 
     ``resumes`` tells that the task goes on from what a stopped run of it left in its folder.
     """
@@ -76,8 +76,22 @@ def chain(options: ChainOptions) -> list[Step]:
             "prune",
             options.train_image,
             "prune",
-            ("-m", trained, "-o", pruned, "-n", "L2", "-eq", "union", "-pg", "8")
-            + ("-pth", f"{options.prune_threshold:g}", "--results_dir", f"{RESULTS}/prune"),
+            (
+                "-m",
+                trained,
+                "-o",
+                pruned,
+                "-n",
+                "max",
+                "-eq",
+                "union",
+                "-pg",
+                "8",
+                "-pth",
+                f"{options.prune_threshold:g}",
+                "--results_dir",
+                f"{RESULTS}/prune",
+            ),
             "",
             ("prune/pruned.hdf5",),
         ),
@@ -96,8 +110,21 @@ def chain(options: ChainOptions) -> list[Step]:
             "export",
             options.train_image,
             "export",
-            ("-m", retrained, "-e", f"{SPECS}/retrain_qat.txt", "-o", onnx, "--onnx_route", "tf2onnx")
-            + ("--cal_json_file", scales, "--gen_ds_config", "--results_dir", f"{RESULTS}/export"),
+            (
+                "-m",
+                retrained,
+                "-e",
+                f"{SPECS}/retrain_qat.txt",
+                "-o",
+                onnx,
+                "--onnx_route",
+                "tf2onnx",
+                "--cal_json_file",
+                scales,
+                "--gen_ds_config",
+                "--results_dir",
+                f"{RESULTS}/export",
+            ),
             "retrain_qat.txt",
             ("export/model.onnx", "export/cal.json"),
         ),
@@ -105,10 +132,28 @@ def chain(options: ChainOptions) -> list[Step]:
             "gen_trt_engine",
             options.deploy_image,
             "gen_trt_engine",
-            ("-m", onnx, "-e", f"{SPECS}/retrain_qat.txt", "--data_type", "int8", "--cal_json_file", scales)
-            + ("--cal_cache_file", f"{engine}/cal.bin", "--engine_file", f"{engine}/model.engine")
-            + ("--min_batch_size", "1", "--opt_batch_size", str(options.batch_size))
-            + ("--max_batch_size", str(options.batch_size), "-r", engine),
+            (
+                "-m",
+                onnx,
+                "-e",
+                f"{SPECS}/retrain_qat.txt",
+                "--data_type",
+                "int8",
+                "--cal_json_file",
+                scales,
+                "--cal_cache_file",
+                f"{engine}/cal.bin",
+                "--engine_file",
+                f"{engine}/model.engine",
+                "--min_batch_size",
+                "1",
+                "--opt_batch_size",
+                str(options.batch_size),
+                "--max_batch_size",
+                str(options.batch_size),
+                "-r",
+                engine,
+            ),
             "retrain_qat.txt",
             ("gen_trt_engine/model.engine", "gen_trt_engine/cal.bin"),
         ),

@@ -1,8 +1,8 @@
 """Runs the chain step by step, each in its container, and remembers what is done.
 
-``state.json`` in the work folder holds a key for each finished step, made of its command, its spec and the key
-of the step before. A step whose key is there, and whose outputs still are, is not run again; another spec,
-option or data set gives it, and all after it, another key.
+``state.json`` in the work folder holds a key for each finished step, made of its command, its spec and the
+key of the step before. A step whose key is there, and whose outputs still are, is not run again. Another
+spec, option or data set changes its key and all after it.
 """
 
 from __future__ import annotations
