@@ -22,16 +22,10 @@ from typing import Any
 import cv2
 import yaml
 
+from palletjack_sdg import tao_layout
 from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels, write_labels
-from palletjack_sdg.tao_layout import (
-    NAMES_FILE,
-    TaoLayoutError,
-    names_document,
-    read_names,
-    shuffled_names,
-    tao_objects,
-)
+from palletjack_sdg.tao_layout import NAMES_FILE, TaoLayoutError
 
 FORMATS = ("kitti", "coco", "yolo", "tao")
 COCO_FILE, YOLO_FILE = "annotations.json", "data.yaml"
@@ -122,8 +116,8 @@ def convert(
         shutil.rmtree(temporary, ignore_errors=True)
     kept = [item for frame in written for item in frame.objects]
     ignored = sum(item.class_name.lower() == DONT_CARE.lower() for item in kept)
-    lost_ignored = ignored if to == "yolo" else 0
-    return ConvertSummary(len(written), len(kept) - ignored, ignored, lost_ignored, boxes - len(kept))
+    lost = (ignored if to == "yolo" else 0, boxes - len(kept))
+    return ConvertSummary(len(written), len(kept) - ignored, ignored, *lost)
 
 
 def detect_format(source: Path) -> str:
@@ -167,7 +161,7 @@ def write_kitti(out: Path, frames: Sequence[LabelledImage]) -> None:
 
 def read_tao(source: Path) -> list[LabelledImage]:
     """Read a folder that was written for TAO, with the names and classes from before."""
-    names, classes = read_names(source)
+    names, classes = tao_layout.read_names(source)
     frames = []
     for frame in read_kitti(source):
         renamed = (
@@ -179,9 +173,9 @@ def read_tao(source: Path) -> list[LabelledImage]:
 
 
 def _arranged_for_tao(frames: Sequence[LabelledImage]) -> list[LabelledImage]:
-    names = shuffled_names([Path(frame.file_name) for frame in frames])
+    names = tao_layout.shuffled_names([Path(frame.file_name) for frame in frames])
     return [
-        replace(frame, objects=tao_objects(frame.objects), name=name)
+        replace(frame, objects=tao_layout.tao_objects(frame.objects), name=name)
         for frame, name in zip(frames, names, strict=True)
     ]
 
@@ -189,7 +183,7 @@ def _arranged_for_tao(frames: Sequence[LabelledImage]) -> list[LabelledImage]:
 def _write_names(out: Path, frames: Sequence[LabelledImage], written: Sequence[LabelledImage]) -> None:
     names = {new.file_name: old.file_name for old, new in zip(frames, written, strict=True)}
     classes = sorted({item.class_name for frame in frames for item in frame.objects})
-    (out / NAMES_FILE).write_text(names_document(names, classes), encoding="utf-8")
+    (out / NAMES_FILE).write_text(tao_layout.names_document(names, classes), encoding="utf-8")
 
 
 def write_coco(out: Path, frames: Sequence[LabelledImage]) -> None:

@@ -1,8 +1,8 @@
 """A KITTI folder that NVIDIA TAO's converter takes as it is, and back.
 
 TAO's "random" split validates on the first names in sorted order, so frames get shuffled names. Class names
-are lower-cased, as its converter does without saying so. Boxes that have no area once their corners are cut to
-whole pixels are left out: they make the converter leave a file among its shards that training trips over.
+are lower-cased, as its converter does without saying so. Boxes that have no area once their corners are cut
+to whole pixels are left out: they make the converter leave a file among its shards that training trips over.
 ``tao_names.json`` holds the names and classes from before.
 """
 

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -156,7 +156,8 @@ def _run_container(line: Sequence[str], container: str, log: Path, folder: Path,
         try:
             said = ""
             while process.poll() is None:
-                time.sleep(POLL_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
                 progress = read_status(folder / "status.json").progress
                 if progress and progress != said:
                     said = progress
