@@ -290,3 +290,12 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     assert "no.sh" in result.output
     result = CliRunner().invoke(app, ["tao", "lint", str(tmp_path), "--data", str(tmp_path)])
     assert "images: expected a folder of images, found none" in result.output
+
+
+def test_the_page_lists_the_traps_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tao.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| TAO0")]
+    expected = [
+        f"| {code} | {trap.severity.name} | {trap.title} | {trap.remedy} |" for code, trap in TRAPS.items()
+    ]
+    assert rows == expected

@@ -195,6 +195,13 @@ def test_what_is_missing_is_named(specs: Path, data: Path, docker: Path, tmp_pat
     old = CliRunner().invoke(app, [*words, str(specs)])
     assert "version: the chain runs 5.0, found 4.0" in old.output
     (specs / "tao.json").write_text(json.dumps(manifest))
+    text = (specs / "train.txt").read_text()
+    (specs / "train.txt").write_text(text.replace("output_image_height: 544", "output_image_height: 540"))
+    trapped = CliRunner().invoke(app, [*words, str(specs)])
+    assert trapped.exit_code == 2
+    assert "TAO008 error: " in trapped.output
+    assert "not started with the errors above" in trapped.output
+    (specs / "train.txt").write_text(text)
     (specs / "evaluate.txt").unlink()
     missing = CliRunner().invoke(app, [*words, str(specs)])
     assert "evaluate.txt: expected a spec, found no such file" in missing.output

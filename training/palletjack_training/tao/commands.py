@@ -106,7 +106,8 @@ def run(
 ) -> None:
     """Convert, train, prune, retrain with QAT, export and build an INT8 engine, each in its container.
 
-    The same command goes on where it stopped. It believes status.json, not exit codes. Needs docker, an
+    The specs are linted first, and not started with an error. The same command goes on where it stopped. It
+    believes status.json, not exit codes. Needs docker, an
     NVIDIA GPU and a login to nvcr.io.
 
     Example: `palletjack tao run --specs out/specs --data out/train_tao --work out/tao --dry-run`
@@ -131,8 +132,7 @@ def run(
             for step in steps:
                 typer.echo(shlex.join(docker_line(step, options, f"palletjack-tao-{step.name}")))
             return
-        if not (data / "images").is_dir():
-            raise ChainError(f"{data / 'images'}: expected a folder of images, found none")
+        _check_specs(specs, data, gpus)
         run_chain(steps, options, lambda line: typer.echo(line, err=True))
     except ChainInterrupted as error:
         typer.echo(f"{error}; the same command goes on from here", err=True)
@@ -206,6 +206,21 @@ def _check_manifest(specs: Path) -> None:
         ) from None
     if version != CHAIN_VERSION:
         raise ValueError(f"{path}: version: the chain runs {CHAIN_VERSION}, found {version}")
+
+
+def _check_specs(specs: Path, data: Path, gpus: int) -> None:
+    """Print what the linter finds, and refuse specs with an error before the first container starts."""
+    from palletjack_training.tao.chain import CHAIN_VERSION
+    from palletjack_training.tao.data_survey import survey
+    from palletjack_training.tao.findings import Severity
+    from palletjack_training.tao.lint import lint as find
+    from palletjack_training.tao.lint import worst
+
+    findings = find(_expanded([specs]), CHAIN_VERSION, survey(data), gpus)
+    for finding in findings:
+        typer.echo(str(finding), err=True)
+    if worst(findings) == Severity.error:
+        raise ValueError(f"{specs}: not started with the errors above")
 
 
 def _expanded(files: list[Path]) -> list[Path]:
