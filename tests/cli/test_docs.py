@@ -50,8 +50,11 @@ def wrong_commands(text: str) -> list[str]:
             continue
         verb, *words = shlex.split(line)[1:]
         if verb in COMMANDS:
+            command = COMMANDS[verb]
             try:
-                COMMANDS[verb].make_context(verb, words)
+                while hasattr(command, "commands"):
+                    command = command.commands[words.pop(0)]
+                command.make_context(verb, words)
                 continue
             except Exception as error:  # the vendored parser's exceptions have no public name
                 line += f"  ({error})"
@@ -91,6 +94,7 @@ def test_commands_and_launch_arguments_exist(page: Path) -> None:
 def test_the_checks_find_what_is_wrong() -> None:
     assert dead_links(ROOT / "README.md", "[a](docs/none.md) [b](LICENSE)") == ["docs/none.md"]
     assert len(wrong_commands("```sh\npalletjack generate --wokers 2\npalletjack fly\n```")) == 2
+    assert len(wrong_commands("```sh\npalletjack tao lnt x\npalletjack tao spec --dta x\n```")) == 2
     assert unknown_launch_arguments(
         "```sh\nros2 launch p detect.launch.py imge:=x images:=y camera:=topic\n```"
     ) == [
