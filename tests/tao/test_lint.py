@@ -240,6 +240,24 @@ def test_inference_changed_its_output_flag(tmp_path: Path) -> None:
     assert codes([script], version="4.0") == set()
 
 
+def test_long_flags_and_abbreviations_are_taken_as_argparse_does(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "# status.json\n"
+        "tao model detectnet_v2 train --experiment_spec_file=t.txt --results out -np 2 --gpu_index 0 1\n"
+        "tao model detectnet_v2 export --model m.hdf5 --onnx_r tf2onnx --max_batch_size 4\n"
+    )
+    assert lint([script], "5.0") == []
+    script.write_text("# status.json\ntao model detectnet_v2 export -m m.hdf5 --onnx_route=tf2onnx --max 4\n")
+    assert [finding.found for finding in lint([script], "5.0")] == ["export --max"]
+
+
+def test_unset_logging_counts_as_ten(specs: Path, tmp_path: Path) -> None:
+    folder = write_data(tmp_path / "few", 100)
+    path = changed(specs / "train.txt", set_field(f"{VISUALIZER}.scalar_logging_frequency", 0))
+    assert "TAO005" in codes([specs / "convert.txt", path], survey(folder))
+
+
 def test_two_keys_for_one_file_are_found(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text(

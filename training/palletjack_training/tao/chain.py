@@ -163,7 +163,9 @@ def chain(options: ChainOptions) -> list[Step]:
 def docker_line(step: Step, options: ChainOptions, container: str) -> list[str]:
     """The `docker run` of a step. Files it makes belong to the caller; data and specs are read-only."""
     line = ["docker", "run", "--rm", "--name", container, "--gpus", "all"]
-    line += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp"]
+    # The user has no entry in the container's passwd: programs that ask for a name and a home need these two.
+    line += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp", "--env", "USER=tao"]
+    line += ["--env", "TELEMETRY_OPT_OUT=yes"]
     line += ["--shm-size=16g", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"]
     line += ["-v", f"{options.specs.resolve()}:{SPECS}:ro", "-v", f"{options.work.resolve()}:{RESULTS}"]
     if step.reads_data:

@@ -56,7 +56,7 @@ TRAPS: dict[str, Trap] = {
         _E, "a fold has fewer images than shards, so shards stay empty (StopIteration)", "Lower num_shards."
     ),
     "TAO005": Trap(
-        _E, "logs scalars less often than once an epoch (ValueError)", "At most the steps of one epoch."
+        _E, "more points to log in an epoch than it has steps (ValueError)", "Set it to the steps or less."
     ),
     "TAO006": Trap(_E, "logs pictures less often than once a run (ValueError)", "At most num_epochs."),
     "TAO007": Trap(

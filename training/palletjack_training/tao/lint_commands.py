@@ -48,8 +48,8 @@ def lint_call(words: Sequence[str], place: str, version: str, deploy: bool = Fal
     """Findings in one call, from its task on; an unknown or missing flag is what argparse would refuse."""
     if not words or words[0] == "run":
         return
-    task, flags = words[0], options(words[1:])
-    image = "deploy" if deploy or words[0] == "gen_trt_engine" else "model"
+    task = words[0]
+    image = "deploy" if deploy or task == "gen_trt_engine" else "model"
     table = cli_flags()
     known = set(table[image].get(task, ())) | set(table["wrapper"][image])
     if version == "4.0" and task == "inference" and image == "model":
@@ -57,6 +57,7 @@ def lint_call(words: Sequence[str], place: str, version: str, deploy: bool = Fal
     if task not in table[image]:
         yield Finding("TAO022", place, f"no task {task!r} in the {image} image")
         return
+    flags = {_whole(flag, known): value for flag, value in options(words[1:]).items()}
     for flag in flags:
         if flag not in known:
             yield Finding("TAO022", place, f"{task} {flag}")
@@ -66,7 +67,7 @@ def lint_call(words: Sequence[str], place: str, version: str, deploy: bool = Fal
     if task == "export" and flags.get("--onnx_route") != "tf2onnx":
         yield Finding("TAO014", place, f"export, route {flags.get('--onnx_route', 'not given')}")
     if version != "4.0" and task in ("prune", "export"):
-        output = flags.get("-o", "")
+        output = flags.get("-o", flags.get("--output_file", ""))
         if output.endswith(_OLD_SUFFIXES):
             yield Finding("TAO021", place, output)
     if task == "gen_trt_engine" and "--cal_json_file" in flags and flags.get("--data_type") != "int8":
@@ -85,6 +86,12 @@ def options(words: Sequence[str]) -> dict[str, str]:
         elif flag and not found[flag]:
             found[flag] = word
     return found
+
+
+def _whole(flag: str, known: set[str]) -> str:
+    """The flag that an abbreviation means, as argparse takes it."""
+    matches = [name for name in known if flag.startswith("--") and name.startswith(flag)]
+    return matches[0] if flag not in known and len(matches) == 1 else flag
 
 
 def _container(words: list[str], place: str) -> Iterator[Finding]:

@@ -102,12 +102,13 @@ def _steps(spec: Spec, training: int, validation: int, gpus: int) -> Iterator[Fi
     if not batch:
         return
     steps = math.ceil(training / batch / gpus)
-    frequency = config.visualizer.scalar_logging_frequency
+    # Unset means 10 in TAO, with the visualizer off as well.
+    frequency = config.visualizer.scalar_logging_frequency or 10
     if frequency > steps:
         yield Finding(
             "TAO005",
             f"{spec.path}:training_config.visualizer.scalar_logging_frequency",
-            f"{frequency} with {steps} steps an epoch",
+            f"{frequency} points with {steps} steps",
         )
     if validation < batch:
         yield Finding(
