@@ -121,6 +121,24 @@ def test_a_trap_in_the_training_spec_is_found(code: str, specs: Path, data: Path
     assert code in codes(paths, survey(data))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("/r/frames*", True),
+        ("/r/*", True),
+        ("/r/*-shard-*", False),
+        ("/r/frames-fold-00*", False),
+        ("/r/fold/*", True),
+        ("/r/one", False),
+    ],
+)
+def test_patterns_that_meet_the_warning_file(pattern: str, found: bool, specs: Path) -> None:
+    def change(message: Any) -> None:
+        message.dataset_config.data_sources[0].tfrecords_path = pattern
+
+    assert ("TAO003" in codes([changed(specs / "train.txt", change)])) is found
+
+
 def test_what_is_rendered_is_clean(specs: Path, data: Path, tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text(CLEAN_SCRIPT)

@@ -114,6 +114,18 @@ def test_failure_with_exit_code_zero_is_found_and_resumed(
     assert run(specs, data, tmp_path / "work") == STEPS[3:]
 
 
+def test_a_step_that_failed_after_a_repair_does_not_count_as_done_before(
+    specs: Path, data: Path, docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(specs, data, tmp_path / "work")
+    (tmp_path / "work" / "retrain_qat" / "weights" / "model.hdf5").unlink()
+    monkeypatch.setenv("PRETENDED_DOCKER_FAIL", "evaluate")
+    with pytest.raises(ChainError, match="evaluate_qat: failed"):
+        run(specs, data, tmp_path / "work")
+    monkeypatch.delenv("PRETENDED_DOCKER_FAIL")
+    assert run(specs, data, tmp_path / "work") == STEPS[5:]
+
+
 def test_success_without_its_output_is_a_failure(
     specs: Path, data: Path, docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
