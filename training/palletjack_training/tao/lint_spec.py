@@ -117,11 +117,11 @@ def walk(message: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
                     yield from walk(value[key], f"{here}[{key}]")
                 else:
                     yield f"{here}[{key}]", field.name, value[key]
-        elif field.is_repeated:
+        elif hasattr(value, "ListFields"):
+            yield from walk(value, here)
+        else:
             for number, item in enumerate(value):
                 yield from walk(item, f"{here}[{number}]")
-        else:
-            yield from walk(value, here)
 
 
 def _ranges(spec: Spec) -> Iterator[Finding]:
