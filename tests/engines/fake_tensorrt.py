@@ -1,9 +1,8 @@
-"""TensorRT's Python API as far as we use it, strict: a name or argument that the real one lacks is an error.
+"""A stand-in for TensorRT that runs: as strict as the recorded API of its version, with ONNX Runtime inside.
 
-The names of classes and methods are held to the real TensorRT for RTX bindings by
-``test_fake_names_exist_in_the_real_bindings``. What differs by version is what the release notes say:
-precision flags until 10, an explicit-batch flag until 10, strong typing from 10 on and always from 11.
-An engine "built" here runs the ONNX in ONNX Runtime on memory that the fake GPU holds.
+What a version has and lacks is what record_tensorrt_api.py read in NVIDIA's own bindings: a name or an
+argument that is not there is an error. An engine "built" here is the ONNX itself, run on memory that the fake
+GPU holds.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+
+from tests.engines.strict_api import enumerations, hold, record_of
 
 
 class FakeGpu:
@@ -78,18 +79,19 @@ class FakeGpu:
 
 
 def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) -> Any:
-    """A module that behaves as TensorRT ``version`` does."""
-    major = int(version.split(".")[0])
-    module = SimpleNamespace(__version__=version, float32="float32", calls=[])
+    """A module that behaves as TensorRT ``version`` does; ``calls`` lists what was asked of the builder."""
+    record = record_of(version)
+    names = enumerations(record)
+    module = SimpleNamespace(__version__=version, calls=[], float32=names.DataType.FLOAT, **vars(names))
     calls: list[tuple[Any, ...]] = module.calls
 
     class ILogger:
-        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+        ERROR, WARNING = names.Severity.ERROR, names.Severity.WARNING
 
         def __init__(self) -> None: ...
 
     class Logger(ILogger):
-        def __init__(self, severity: int) -> None: ...
+        def __init__(self, min_severity: int) -> None: ...
 
     class Network:
         onnx = b""
@@ -97,12 +99,16 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
     class OnnxParser:
         def __init__(self, network: Network, logger: ILogger) -> None:
             self._network = network
-            self.num_errors = 0
+            self._broken = False
+
+        @property
+        def num_errors(self) -> int:
+            return int(self._broken)
 
         def parse(self, model: bytes) -> bool:
             self._network.onnx = model
-            self.num_errors = int(not model.startswith(b"\x08"))
-            return not self.num_errors
+            self._broken = not model.startswith(b"\x08")
+            return not self._broken
 
         def get_error(self, index: int) -> str:
             return "Failed to parse the ONNX"
@@ -113,21 +119,21 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
 
     class Config:
         def __init__(self) -> None:
-            self.default_device_type: Any = "GPU"
+            self.default_device_type = names.DeviceType.GPU
             self.DLA_core = -1
 
-        def set_memory_pool_limit(self, pool: str, pool_size: int) -> None:
-            calls.append(("pool", pool, pool_size))
+        def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
+            calls.append(("pool", pool.name, pool_size))
 
-        def set_flag(self, flag: str) -> None:
-            calls.append(("flag", flag))
+        def set_flag(self, flag: Any) -> None:
+            calls.append(("flag", flag.name))
 
         def add_optimization_profile(self, profile: Any) -> int:
-            calls.append(("profile", profile.shapes))
+            calls.append(("profile", profile._shapes))
             return 0
 
-        def create_timing_cache(self, serialized: bytes) -> TimingCache:
-            calls.append(("timing_cache", serialized))
+        def create_timing_cache(self, serialized_timing_cache: bytes) -> TimingCache:
+            calls.append(("timing_cache", serialized_timing_cache))
             return TimingCache()
 
         def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
@@ -135,15 +141,17 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
 
     class Profile:
         def __init__(self) -> None:
-            self.shapes: dict[str, Any] = {}
+            self._shapes: dict[str, Any] = {}
 
         def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:
-            self.shapes[input] = (min, opt, max)
+            self._shapes[input] = (min, opt, max)
 
     class Builder:
-        num_DLA_cores = dla_cores
-
         def __init__(self, logger: ILogger) -> None: ...
+
+        @property
+        def num_DLA_cores(self) -> int:
+            return dla_cores
 
         def create_network(self, flags: int = 0) -> Network:
             calls.append(("network", flags))
@@ -156,7 +164,7 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
             return Profile()
 
         def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
-            calls.append(("build", config.default_device_type, config.DLA_core))
+            calls.append(("build", config.default_device_type.name, config.DLA_core))
             return network.onnx
 
     class Context:
@@ -167,12 +175,10 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
 
         def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
             zeros = np.zeros(shape, np.float32)
-            names = [item.name for item in self._session.get_outputs()]
-            found = self._session.run(names, {name: zeros})
-            self._shapes = {
-                name: shape,
-                **{key: value.shape for key, value in zip(names, found, strict=True)},
-            }
+            outputs = [item.name for item in self._session.get_outputs()]
+            found = self._session.run(outputs, {name: zeros})
+            shapes = {key: value.shape for key, value in zip(outputs, found, strict=True)}
+            self._shapes = {name: shape, **shapes}
             return True
 
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
@@ -192,21 +198,24 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
             assert gpu is not None
             feed = self._session.get_inputs()[0].name
             image = gpu.memory[self._addresses[feed]].reshape(self._shapes[feed])
-            names = [item.name for item in self._session.get_outputs()]
-            for name, value in zip(names, self._session.run(names, {feed: image}), strict=True):
+            outputs = [item.name for item in self._session.get_outputs()]
+            for name, value in zip(outputs, self._session.run(outputs, {feed: image}), strict=True):
                 np.copyto(gpu.memory[self._addresses[name]], value.reshape(-1))
 
     class CudaEngine:
         def __init__(self, plan: bytes) -> None:
             self._session = onnxruntime.InferenceSession(plan, providers=["CPUExecutionProvider"])
             self._names = [item.name for item in (*self._session.get_inputs(), *self._session.get_outputs())]
-            self.num_io_tensors = len(self._names)
+
+        @property
+        def num_io_tensors(self) -> int:
+            return len(self._names)
 
         def get_tensor_name(self, index: int) -> str:
             return self._names[index]
 
-        def get_tensor_dtype(self, name: str) -> str:
-            return "float32"
+        def get_tensor_dtype(self, name: str) -> Any:
+            return names.DataType.FLOAT
 
         def create_execution_context(self) -> Context:
             return Context(self._session)
@@ -217,28 +226,17 @@ def make_tensorrt(version: str, gpu: FakeGpu | None = None, dla_cores: int = 0) 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> CudaEngine | None:
             return CudaEngine(serialized_engine) if serialized_engine.startswith(b"\x08") else None
 
-    flags: dict[str, Any] = {"GPU_FALLBACK": "GPU_FALLBACK"}
-    creation: dict[str, Any] = {}
-    if major < 11:
-        flags |= {"FP16": "FP16", "INT8": "INT8"}
-        creation["EXPLICIT_BATCH"] = 0
-    if major >= 10:
-        creation["STRONGLY_TYPED"] = 1
-    for name, value in {
-        "ILogger": ILogger,
-        "Logger": Logger,
-        "OnnxParser": OnnxParser,
-        "Builder": Builder,
-        "Runtime": Runtime,
-        "BuilderFlag": SimpleNamespace(**flags),
-        "NetworkDefinitionCreationFlag": SimpleNamespace(**creation),
-        "MemoryPoolType": SimpleNamespace(WORKSPACE="WORKSPACE"),
-        "DeviceType": SimpleNamespace(DLA="DLA", GPU="GPU"),
-        "IBuilderConfig": Config,
-        "IOptimizationProfile": Profile,
-        "IExecutionContext": Context,
-        "ICudaEngine": CudaEngine,
-        "ITimingCache": TimingCache,
-    }.items():
-        setattr(module, name, value)
+    for stand_in, name in (
+        (Logger, "Logger"),
+        (OnnxParser, "OnnxParser"),
+        (Builder, "Builder"),
+        (Runtime, "Runtime"),
+        (Config, "IBuilderConfig"),
+        (Profile, "IOptimizationProfile"),
+        (TimingCache, "ITimingCache"),
+        (CudaEngine, "ICudaEngine"),
+        (Context, "IExecutionContext"),
+    ):
+        setattr(module, name, hold(stand_in, name, record))
+    module.ILogger = ILogger
     return module
