@@ -28,9 +28,12 @@ class FakeGpu:
         self.recording: list[Any] | None = None
         self.graphs: dict[int, list[Any]] = {}
         self.launches = 0
+        self._graphs_made = 0
         self.freed: list[int] = []
+        self.open_streams = 0
 
     def stream(self) -> int:
+        self.open_streams += 1
         return 77
 
     def device_memory(self, size: int) -> int:
@@ -64,13 +67,20 @@ class FakeGpu:
 
     def end_capture(self, stream: int) -> int:
         assert self.recording is not None
-        self.graphs[5], self.recording = self.recording, None
-        return 5
+        self._graphs_made += 1
+        self.graphs[self._graphs_made], self.recording = self.recording, None
+        return self._graphs_made
 
     def launch(self, graph: int, stream: int) -> None:
         self.launches += 1
         for work in self.graphs[graph]:
             work()
+
+    def destroy_graph(self, graph: int) -> None:
+        del self.graphs[graph]
+
+    def destroy_stream(self, stream: int) -> None:
+        self.open_streams -= 1
 
     def free(self, device: int) -> None:
         self.freed.append(device)

@@ -15,8 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
-from palletjack_detection.engine import EngineError
-from palletjack_detection.engines import store
+from palletjack_detection.engine import EngineError, engine_cache
 from palletjack_detection.engines.api import TensorRt, load_tensorrt
 from palletjack_detection.engines.build import BuildOptions, build_engine
 from palletjack_detection.engines.sidecar import read_engine, sidecar_path
@@ -27,7 +26,6 @@ from palletjack_training.export import export_model
 from palletjack_training.half import add_half_precision
 from palletjack_training.network import build_network
 from palletjack_training.weights_file import Weights
-from tests.detector.tiny_model import write_tiny_model
 from tests.engines.fake_tensorrt import make_tensorrt
 from tests.engines.record_tensorrt_api import describe
 from tests.engines.strict_api import VERSIONS, record_of
@@ -47,11 +45,6 @@ def rtx() -> TensorRt:
         return load_tensorrt("tensorrt_rtx")
     except EngineError as error:
         pytest.skip(f"{NO_RTX}: {error}")
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "tiny", width=96, height=64)
 
 
 def quantized(folder: Path) -> Path:
@@ -327,7 +320,7 @@ def test_shipped_models_are_what_is_tested() -> None:
 
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert store.default_cache() == tmp_path / "palletjack" / "engines"
+    assert engine_cache() == tmp_path / "palletjack" / "engines"
 
 
 def test_setup_model_builds_on_the_robot(rtx: TensorRt, tiny: Path, tmp_path: Path, capsys: Any) -> None:

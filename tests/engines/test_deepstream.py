@@ -14,15 +14,9 @@ import pytest
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.model_folder import load_model_spec, write_model_folder
 from palletjack_training.deepstream import CONFIG_NAME, DeepStreamError, nvinfer_config, write_deepstream
-from tests.detector.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.parent for path in (REPOSITORY / "models").glob("*/model.json"))
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "tiny", width=96, height=64)
 
 
 def parsed(text: str) -> configparser.ConfigParser:

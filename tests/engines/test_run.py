@@ -12,21 +12,15 @@ import pytest
 from palletjack_detection import detector as detector_module
 from palletjack_detection.detector import Detector
 from palletjack_detection.engine import EngineError
-from palletjack_detection.engines import api, store, tensorrt_engine
-from palletjack_detection.engines.api import TensorRt
+from palletjack_detection.engines import choose, store
+from palletjack_detection.engines.api import TensorRt, load_tensorrt
 from palletjack_detection.engines.build import BuildOptions
 from palletjack_detection.engines.cuda import Cuda
 from palletjack_detection.engines.store import EngineRequest, ensure_engine
 from palletjack_detection.engines.tensorrt_engine import TensorRtEngine
 from palletjack_detection.engines.trtexec import trtexec_command
 from palletjack_detection.model_folder import load_model_spec, write_model_folder
-from tests.detector.tiny_model import write_tiny_model
 from tests.engines.fake_tensorrt import FakeGpu, make_tensorrt
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "tiny", width=96, height=64)
 
 
 def picture() -> np.ndarray:
@@ -54,6 +48,16 @@ def test_the_engine_gives_the_networks_numbers(
         engine.run(batch[:, :, :32])
     engine.close()
     assert len(gpu.freed) == 3
+    with pytest.raises(EngineError, match="closed"):
+        engine.run(batch)
+
+
+def test_an_engine_that_is_dropped_gives_the_gpus_memory_back(tiny: Path, robot: FakeGpu) -> None:
+    for _ in range(3):
+        detector = Detector.load(tiny, backend="tensorrt", build=True)
+        assert len(detector.detect(picture())) == 1
+    del detector
+    assert (len(robot.freed), robot.open_streams, robot.graphs) == (9, 0, {})
 
 
 def test_an_engine_that_the_gpu_refuses_is_named(tiny: Path, tmp_path: Path) -> None:
@@ -65,27 +69,14 @@ def test_an_engine_that_the_gpu_refuses_is_named(tiny: Path, tmp_path: Path) -> 
         TensorRtEngine(library, other, gpu)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def robot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
-    """A machine with TensorRT 10.3 and a GPU."""
-    gpu = FakeGpu()
-    library = TensorRt("tensorrt", make_tensorrt("10.3.0", gpu))
-    monkeypatch.setattr(api, "load_tensorrt", lambda runtime: library)
-    monkeypatch.setattr(store, "gpu_identity", lambda: (gpu.gpu, gpu.compute_capability))
-    monkeypatch.setattr(tensorrt_engine, "Cuda", lambda: gpu)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return gpu
-
-
 def test_auto_takes_an_engine_that_was_built_and_builds_none(robot: FakeGpu, tiny: Path) -> None:
-    heard: list[str] = []
-    first = Detector.load(tiny, backend="auto", say=heard.append)
-    assert first.engine.provider == "CPUExecutionProvider"
-    assert any("ONNX Runtime runs the network" in line for line in heard)
+    first = Detector.load(tiny)
+    assert (first.backend, first.engine.provider) == ("onnxruntime", "CPUExecutionProvider")
     built = Detector.load(tiny, backend="tensorrt", build=True)
     assert built.engine.provider.startswith("tensorrt 10.3.0")
-    later = Detector.load(tiny, backend="auto")
-    assert later.engine.provider.startswith("tensorrt 10.3.0")
+    later = Detector.load(tiny)
+    assert (later.backend, later.engine.provider) == ("tensorrt", "tensorrt 10.3.0 on Fake GPU")
+    assert Detector.load(tiny, providers=["CPUExecutionProvider"]).backend == "onnxruntime"
     np.testing.assert_allclose(later.detect(picture()).boxes, first.detect(picture()).boxes, atol=1e-3)
 
 
@@ -94,6 +85,41 @@ def test_a_named_backend_that_cannot_work_is_an_error(tiny: Path, robot: FakeGpu
         Detector.load(tiny, backend="tensorrt")
     with pytest.raises(ValueError, match="backend: expected one of auto, onnxruntime"):
         Detector.load(tiny, backend="openvino")
+
+
+def test_auto_says_why_a_stored_engine_is_passed_over(
+    tiny: Path, robot: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Detector.load(tiny, backend="tensorrt", build=True)
+
+    def no_gpu() -> Cuda:
+        raise EngineError("no CUDA device is visible")
+
+    monkeypatch.setattr(choose, "Cuda", no_gpu)
+    heard: list[str] = []
+    assert Detector.load(tiny, say=heard.append).backend == "onnxruntime"
+    assert heard == ["tensorrt is passed over: no CUDA device is visible"]
+    with pytest.raises(EngineError, match="no CUDA device"):
+        Detector.load(tiny, backend="tensorrt")
+
+
+def test_loading_does_not_wait_for_another_process_that_builds(tiny: Path, robot: FakeGpu) -> None:
+    stored = ensure_engine(choose.load_tensorrt("tensorrt"), EngineRequest(tiny))
+    with store._locked(stored.path.parent, stored.path, print):
+        assert Detector.load(tiny, backend="tensorrt").backend == "tensorrt"
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_a_real_engine_is_refused_without_a_gpu(tiny: Path, tmp_path: Path) -> None:
+    try:
+        library = load_tensorrt("tensorrt_rtx")
+    except EngineError as error:
+        pytest.skip(f"TensorRT for RTX is not installed: {error}")
+    stored = ensure_engine(library, EngineRequest(tiny), cache=tmp_path / "cache")
+    with pytest.raises(EngineError, match=r"tiny\..*: tensorrt_rtx .* refused it on Fake GPU"):
+        TensorRtEngine(library, stored, FakeGpu())  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"(?i)cuda"):
+        Detector.load(tiny, backend="tensorrt_rtx")
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")

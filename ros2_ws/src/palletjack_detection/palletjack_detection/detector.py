@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,9 @@ from numpy.typing import NDArray
 from palletjack_detection.clustering import cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
-from palletjack_detection.engine import Engine, EngineError, OnnxRuntimeEngine, choose_providers
+from palletjack_detection.engine import CPU, Engine, OnnxRuntimeEngine, choose_providers
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
-
-if TYPE_CHECKING:
-    from palletjack_detection.engines.tensorrt_engine import TensorRtEngine
 
 FloatArray = NDArray[np.float32]
 AUTO, ONNXRUNTIME = "auto", "onnxruntime"
@@ -43,12 +39,20 @@ class StageTimes:
 class Detector:
     """A model ready to run. Use one from one thread at a time: its input buffer is used again.
 
-    ``score_threshold`` may be changed between calls.
+    ``score_threshold`` may be changed between calls. ``backend`` names the library that runs the network.
     """
 
-    def __init__(self, spec: ModelSpec, engine: Engine, *, score_threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        engine: Engine,
+        *,
+        score_threshold: float | None = None,
+        backend: str = ONNXRUNTIME,
+    ) -> None:
         self.spec = spec
         self.engine = engine
+        self.backend = backend
         self.score_threshold = spec.score_threshold if score_threshold is None else score_threshold
         self._preprocess = Preprocessor(spec.input)
 
@@ -61,21 +65,24 @@ class Detector:
         score_threshold: float | None = None,
         threads: int | None = None,
         precision: str = "auto",
-        backend: str = ONNXRUNTIME,
+        backend: str = AUTO,
         build: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> Detector:
         """Load the model folder ``model_dir``.
 
         ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
-        CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator.
+        CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator of ONNX
+        Runtime.
         ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes the
         model's own. ``backend``: ``onnxruntime``, ``tensorrt``, ``tensorrt_rtx``, or ``auto``, which takes
-        an engine of TensorRT that was built before, else ONNX Runtime. ``build``: build the engine where
-        there is none, which takes minutes; ``say`` hears of it.
+        an engine of TensorRT that was built on this machine before, else ONNX Runtime; with ``providers``
+        it is ONNX Runtime. ``build``: build the engine where there is none, which takes minutes; ``say``
+        hears of it.
 
         Raises:
             ModelFolderError: the folder or its model.json is not right.
+            EngineMissing: the engine was not built yet, and ``build`` is off.
             EngineError: the network cannot be loaded or does not fit the model.json.
             ValueError: the score threshold is outside 0..1.
         """
@@ -83,16 +90,28 @@ class Detector:
             raise ValueError(f"score_threshold: expected 0 to 1, found {score_threshold}")
         if backend not in BACKENDS:
             raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, found {backend!r}")
+        folder = Path(model_dir)
+        if backend == AUTO and providers is not None:
+            backend = ONNXRUNTIME
         if backend != ONNXRUNTIME:
-            engine = _tensorrt_engine(Path(model_dir), precision, backend, build, say)
+            from palletjack_detection.engines.choose import best_engine, named_engine
+
+            if backend == AUTO:
+                engine = best_engine(folder, precision, build=build, say=say)
+            else:
+                engine = named_engine(folder, precision, backend, build=build, say=say)
             if engine is not None:
-                return cls(engine.spec, engine, score_threshold=score_threshold)
-        spec = load_model_spec(model_dir)
+                return cls(engine.spec, engine, score_threshold=score_threshold, backend=engine.runtime)
+        spec = load_model_spec(folder)
         names = choose_providers(providers)
-        runtime = "cpu" if names[0] == "CPUExecutionProvider" else "tensorrt"
-        onnx = Path(model_dir) / spec.network_file(precision, runtime)
-        runtime_engine = OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads)
-        return cls(spec, runtime_engine, score_threshold=score_threshold)
+        runtime = "cpu" if names[0] == CPU else "tensorrt"
+        chosen = spec.precision if precision == "auto" else precision
+        onnx = folder / spec.network_file(chosen, runtime)
+        return cls(
+            spec,
+            OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads, precision=chosen),
+            score_threshold=score_threshold,
+        )
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find objects in ``rgb`` (H, W, 3) uint8; boxes are pixels of that image, clipped to it.
@@ -140,22 +159,3 @@ class Detector:
         return Detections(
             pixels[keep].astype(np.float32), found.scores[keep], found.class_ids[keep], spec.classes
         )
-
-
-def _tensorrt_engine(
-    model_dir: Path, precision: str, backend: str, build: bool, say: Callable[[str], None]
-) -> TensorRtEngine | None:
-    """The engine for this machine; with ``auto`` None where there is none to be had."""
-    from palletjack_detection.engines.api import TENSORRT, load_tensorrt
-    from palletjack_detection.engines.store import EngineRequest, ensure_engine
-    from palletjack_detection.engines.tensorrt_engine import TensorRtEngine
-
-    try:
-        library = load_tensorrt(TENSORRT if backend == AUTO else backend)
-        stored = ensure_engine(library, EngineRequest(model_dir, precision), build=build, say=say)
-        return TensorRtEngine(library, stored)
-    except EngineError as error:
-        if backend != AUTO:
-            raise
-        say(f"ONNX Runtime runs the network: {error}")
-        return None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from palletjack_detection.model_folder import ModelSpec
 
 FloatArray = NDArray[np.float32]
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
 class EngineError(RuntimeError):
@@ -36,7 +37,7 @@ class OnnxRuntimeEngine:
     """ONNX Runtime on the CPU, or on the GPU where its CUDA provider is installed.
 
     TensorRT is used only when it is named in ``providers``: it builds an engine on first use, which
-    takes minutes that a caller should have asked for.
+    takes minutes that a caller should have asked for. ONNX Runtime keeps that engine in our cache folder.
     """
 
     def __init__(
@@ -46,15 +47,18 @@ class OnnxRuntimeEngine:
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         """Load ``onnx_path``, check it against ``spec`` and run it once.
 
-        ``threads``: threads within one operator; None leaves the choice to ONNX Runtime.
+        ``threads``: threads within one operator; None leaves the choice to ONNX Runtime. ``precision``:
+        that of the file, which its TensorRT provider must be told.
 
         Raises:
-            EngineError: the file is no readable ONNX, tensors differ from the spec, or a provider is
-                not available.
+            EngineError: ONNX Runtime is not installed, the file is no readable ONNX, tensors differ from
+                the spec, or a provider is not available.
         """
+        onnxruntime = import_onnxruntime()
         self._path = Path(onnx_path)
         self._spec = spec
         options = onnxruntime.SessionOptions()
@@ -65,7 +69,12 @@ class OnnxRuntimeEngine:
             options.intra_op_num_threads = threads
         names = choose_providers(providers)
         try:
-            self._session = onnxruntime.InferenceSession(str(self._path), options, providers=names)
+            self._session = onnxruntime.InferenceSession(
+                str(self._path),
+                options,
+                providers=names,
+                provider_options=[provider_options(name, precision) for name in names],
+            )
         except Exception as error:  # ONNX Runtime raises a class of its own for every kind of failure
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EngineError(
@@ -138,15 +147,53 @@ class OnnxRuntimeEngine:
             )
 
 
+def import_onnxruntime() -> Any:
+    """Return the module, which is imported only where it runs: a robot may have TensorRT alone.
+
+    Raises:
+        EngineError: it is not installed or does not load.
+    """
+    try:
+        import onnxruntime
+    except (ImportError, OSError) as error:
+        raise EngineError(
+            f"onnxruntime cannot be loaded ({error}). pip install onnxruntime, or onnxruntime-gpu for CUDA"
+        ) from error
+    return onnxruntime
+
+
+def engine_cache() -> Path:
+    """Where engines built on this machine lie: ~/.cache/palletjack/engines, or as XDG_CACHE_HOME says."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "palletjack" / "engines"
+
+
+def provider_options(provider: str, precision: str) -> dict[str, str]:
+    """Options of an ONNX Runtime provider for a network of ``precision``, by their documented names."""
+    if provider != TENSORRT:
+        return {}
+    cache = engine_cache() / "onnxruntime"
+    cache.mkdir(parents=True, exist_ok=True)
+    return {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(cache),
+        # Layers that INT8's quantizers leave out run in half precision.
+        "trt_fp16_enable": str(precision in ("fp16", "int8")),
+        "trt_int8_enable": str(precision == "int8"),
+    }
+
+
 def choose_providers(requested: Sequence[str] | None = None) -> list[str]:
     """Return ONNX Runtime providers by priority: ``requested``, or CUDA where installed, then the CPU.
 
     Raises:
         EngineError: a requested provider is not in the installed ONNX Runtime.
     """
-    available = onnxruntime.get_available_providers()
+    available = import_onnxruntime().get_available_providers()
     if requested is None:
-        return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        return [p for p in (CUDA, CPU) if p in available]
     unknown = [p for p in requested if p not in available]
     if unknown or not requested:
         raise EngineError(f"providers: expected some of {available}, found {list(requested)}")

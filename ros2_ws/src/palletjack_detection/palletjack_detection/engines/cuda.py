@@ -111,6 +111,14 @@ class Cuda:
         """Queue a recorded graph."""
         self._call("cudaGraphLaunch", ctypes.c_void_p(graph), ctypes.c_void_p(stream))
 
+    def destroy_graph(self, graph: int) -> None:
+        """Drop a recorded graph."""
+        self._call("cudaGraphExecDestroy", ctypes.c_void_p(graph))
+
+    def destroy_stream(self, stream: int) -> None:
+        """Drop a stream."""
+        self._call("cudaStreamDestroy", ctypes.c_void_p(stream))
+
     def free(self, device: int) -> None:
         """Give GPU memory back."""
         self._call("cudaFree", ctypes.c_void_p(device))

@@ -46,8 +46,7 @@ class EngineIdentity:
     @property
     def file_name(self) -> str:
         """Name of the engine file: readable, and different for whatever differs."""
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model)
-        return f"{name}.{self.precision}.{self.runtime}.{self.key}.engine"
+        return f"{file_stem(self.model)}.{self.precision}.{self.runtime}.{self.key}.engine"
 
     def difference(self, other: EngineIdentity) -> str:
         """The first thing in which ``other`` differs, as a sentence, or an empty string."""
@@ -56,6 +55,11 @@ class EngineIdentity:
             if mine != theirs:
                 return f"{item.name}: expected {mine!r}, found {theirs!r}"
         return ""
+
+
+def file_stem(model: str) -> str:
+    """The model's name as it stands in file names."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", model)
 
 
 def sidecar_path(engine: Path) -> Path:

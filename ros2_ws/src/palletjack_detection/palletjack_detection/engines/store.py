@@ -6,18 +6,27 @@ Engines lie in a cache folder, each with its sidecar. A lock keeps two nodes fro
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from palletjack_detection.engine import EngineError
+from palletjack_detection.engine import EngineError, engine_cache
 from palletjack_detection.engines.api import TensorRt
 from palletjack_detection.engines.build import BuildOptions, build_engine, network_for
 from palletjack_detection.engines.cuda import Cuda
-from palletjack_detection.engines.sidecar import EngineIdentity, read_engine, sidecar_path, write_engine
+from palletjack_detection.engines.sidecar import (
+    EngineIdentity,
+    file_stem,
+    read_engine,
+    sidecar_path,
+    write_engine,
+)
 from palletjack_detection.model_folder import ModelSpec, load_model_spec, sha256_of
+
+
+class EngineMissing(EngineError):
+    """There is no engine for this machine and model yet, and building one was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,6 @@ class StoredEngine:
     identity: EngineIdentity
     spec: ModelSpec
     built: bool
-
-
-def default_cache() -> Path:
-    """~/.cache/palletjack/engines, or as XDG_CACHE_HOME says."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "palletjack" / "engines"
 
 
 def gpu_identity() -> tuple[str, str]:
@@ -91,19 +94,24 @@ def ensure_engine(
 
     Raises:
         ModelFolderError: the model cannot be used.
-        EngineError: it cannot be built, or ``build`` is off and there is none that fits.
+        EngineMissing: ``build`` is off and there is none that fits.
+        EngineError: it cannot be built.
     """
-    cache = cache or default_cache()
+    cache = cache or engine_cache()
     identity, onnx, spec = identify(library, request, gpu_identity())
     path = cache / identity.file_name
+    try:
+        return StoredEngine(path, read_engine(path, identity), identity, spec, built=False)
+    except EngineError as error:
+        if not build:
+            raise EngineMissing(
+                f"{error}; build it with 'ros2 run palletjack_detection setup_model'"
+            ) from None
     with _locked(cache, path, say):
         try:
+            # Another process may have built it while this one waited.
             return StoredEngine(path, read_engine(path, identity), identity, spec, built=False)
         except EngineError as error:
-            if not build:
-                raise EngineError(
-                    f"{error}; build it with 'ros2 run palletjack_detection setup_model'"
-                ) from None
             if path.exists() or sidecar_path(path).exists():
                 say(f"{error}; building it anew")
         say(
@@ -116,6 +124,11 @@ def ensure_engine(
         )
         write_engine(path, plan, identity)
     return StoredEngine(path, plan, identity, spec, built=True)
+
+
+def has_engines(model: str, runtime: str, cache: Path | None = None) -> bool:
+    """Whether any engine of the model lies in the cache, for whatever machine: a look at names only."""
+    return any((cache or engine_cache()).glob(f"{file_stem(model)}.*.{runtime}.*.engine"))
 
 
 @contextmanager

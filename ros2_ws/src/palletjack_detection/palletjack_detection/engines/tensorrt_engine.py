@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,13 +46,22 @@ class TensorRtEngine:
         self._stream = self._cuda.stream()
         self._host: dict[str, FloatArray] = {}
         self._device: dict[str, int] = {}
-        self._graph: int | None = None
+        self._graphs: list[int] = []
+        # A node that changes its model drops the old engine; its memory on the GPU must go with it.
+        self._release = weakref.finalize(
+            self, _release, self._cuda, self._stream, self._graphs, self._device, self._host
+        )
         try:
             self._bind(stored)
             self._warm_up()
         except Exception:
             self.close()
             raise
+
+    @property
+    def runtime(self) -> str:
+        """``tensorrt`` or ``tensorrt_rtx``."""
+        return self._library.runtime
 
     @property
     def provider(self) -> str:
@@ -63,6 +74,8 @@ class TensorRtEngine:
         Raises:
             EngineError: the GPU failed, or the batch has another shape.
         """
+        if not self._release.alive:
+            raise EngineError("the engine was closed")
         spec = self._spec
         target = self._host[spec.input.name]
         if batch.shape[1:] != target.shape[1:]:
@@ -76,15 +89,8 @@ class TensorRtEngine:
         return np.stack(coverage), np.stack(boxes)
 
     def close(self) -> None:
-        """Give the memory back."""
-        for address in self._device.values():
-            with contextlib.suppress(EngineError):
-                self._cuda.free(address)
-        for host in self._host.values():
-            with contextlib.suppress(EngineError):
-                self._cuda.free_pinned(host)
-        self._device.clear()
-        self._host.clear()
+        """Give the memory back, which happens at the latest when the engine is no longer referred to."""
+        self._release()
 
     def _bind(self, stored: StoredEngine) -> None:
         spec, trt = self._spec, self._library.module
@@ -116,11 +122,9 @@ class TensorRtEngine:
                 self._queue()
             finally:
                 graph = self._cuda.end_capture(self._stream)
-            self._cuda.launch(graph, self._stream)
-            self._cuda.synchronize(self._stream)
         except EngineError:
             return  # some engines cannot be captured; they run call by call
-        self._graph = graph
+        self._graphs.append(graph)
 
     def _queue(self) -> None:
         spec = self._spec
@@ -131,11 +135,27 @@ class TensorRtEngine:
             self._cuda.copy_out(self._host[name], self._device[name], self._stream)
 
     def _pass(self) -> None:
-        if self._graph is None:
-            self._queue()
+        if self._graphs:
+            self._cuda.launch(self._graphs[0], self._stream)
         else:
-            self._cuda.launch(self._graph, self._stream)
+            self._queue()
         self._cuda.synchronize(self._stream)
+
+
+def _release(
+    cuda: Cuda, stream: int, graphs: list[int], device: dict[str, int], host: dict[str, FloatArray]
+) -> None:
+    steps: list[tuple[Callable[[Any], None], Any]] = [
+        (cuda.synchronize, stream),
+        *((cuda.destroy_graph, graph) for graph in graphs),
+        *((cuda.free, address) for address in device.values()),
+        *((cuda.free_pinned, array) for array in host.values()),
+        (cuda.destroy_stream, stream),
+    ]
+    for give_back, what in steps:
+        # After a failure of the GPU every call fails; the others must still be tried.
+        with contextlib.suppress(EngineError):
+            give_back(what)
 
 
 def tensor_shapes(spec: ModelSpec) -> dict[str, tuple[Any, ...]]:

@@ -20,10 +20,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from palletjack_detection.detector import Detector
+from palletjack_detection.detector import BACKENDS, Detector
 from palletjack_detection.engine import EngineError
-from palletjack_detection.health import DetectorHealth, HealthReport
+from palletjack_detection.health import WARN, DetectorHealth, HealthReport
 from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
+from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
+from palletjack_detection.model_folder import PRECISIONS
 from palletjack_detection.newest_slot import NewestSlot
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_to_message
@@ -80,6 +82,26 @@ PARAMETERS = (
         fixed=True,
     ),
     ParameterSpec(
+        "backend",
+        "auto",
+        "What runs the network. auto: an engine of TensorRT that was built here before, else ONNX Runtime.",
+        choices=BACKENDS,
+        fixed=True,
+    ),
+    ParameterSpec(
+        "precision",
+        "auto",
+        "Precision of the network, as far as the model folder holds it; auto: the model's own.",
+        choices=("auto", *PRECISIONS),
+        fixed=True,
+    ),
+    ParameterSpec(
+        "build_engine",
+        False,
+        "Build the engine of TensorRT where there is none yet; ONNX Runtime runs the model meanwhile.",
+        fixed=True,
+    ),
+    ParameterSpec(
         "stale_after_s",
         2.0,
         "Seconds without an image after which /diagnostics warns.",
@@ -97,13 +119,13 @@ class DetectorNode(Node):
         super().__init__("palletjack_detector")
         try:
             settings = declare(self, PARAMETERS)
-            self._detector = load_detector(
-                settings["model_dir"], settings["score_threshold"], settings["threads"]
-            )
+            self._settings = settings
+            wanted = detector_settings(settings, settings["model_dir"], settings["score_threshold"])
+            self._detector, build = load_ready(wanted)
         except (ValueError, OSError, EngineError) as error:
             raise StartupError(str(error)) from error
-        self._threads: int = settings["threads"]
         self._detector_lock = threading.Lock()
+        self._build: BackgroundBuild | None = None
         self._health = DetectorHealth(settings["stale_after_s"])
         self._slot: NewestSlot[Image | CompressedImage] = NewestSlot()
         self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
@@ -116,6 +138,8 @@ class DetectorNode(Node):
         )
         self._worker = threading.Thread(target=self._work, name="detector", daemon=True)
         self._worker.start()
+        if build:
+            self._start_build(wanted)
         spec, engine = self._detector.spec, self._detector.engine
         self.get_logger().info(
             f"model {spec.name} on {engine.provider}, threshold {self._detector.score_threshold:.2f}, "
@@ -139,6 +163,19 @@ class DetectorNode(Node):
         self._subscription = self.create_subscription(
             CompressedImage if compressed else Image, topic, self._receive, qos
         )
+
+    def _start_build(self, wanted: DetectorSettings) -> None:
+        self._build = BackgroundBuild(wanted, self._take_over)
+        self._build.start()
+
+    def _take_over(self, build: BackgroundBuild, detector: Detector) -> None:
+        """Run on the engine that was built, unless another model was set meanwhile."""
+        with self._detector_lock:
+            if build is not self._build:
+                return
+            detector.score_threshold = self._detector.score_threshold
+            self._detector = detector
+        self.get_logger().info(f"the engine is ready: {detector.engine.provider}")
 
     def _receive(self, message: Image | CompressedImage) -> None:
         replaced = self._slot.put(message)
@@ -186,14 +223,18 @@ class DetectorNode(Node):
         detector = self._detector
         about = (
             ("model", detector.spec.name),
-            ("engine", "onnxruntime"),
+            ("engine", detector.backend),
             ("provider", detector.engine.provider),
             ("score_threshold", f"{detector.score_threshold:.3f}"),
         )
+        level, message = report.level, report.message
+        if self._build is not None and (note := self._build.note):
+            message = f"{message}; {note}"
+            level = max(level, WARN) if self._build.failure else level
         return DiagnosticStatus(
-            level=bytes([report.level]),
+            level=bytes([level]),
             name=f"{self.get_name()}: detection",
-            message=report.message,
+            message=message,
             hardware_id=detector.spec.name,
             values=[KeyValue(key=key, value=value) for key, value in (*about, *report.values)],
         )
@@ -207,11 +248,14 @@ class DetectorNode(Node):
         threshold = new.get("score_threshold", self.get_parameter("score_threshold").value)
         if "model_dir" in new:
             try:
-                detector = load_detector(new["model_dir"], threshold, self._threads)
+                wanted = detector_settings(self._settings, new["model_dir"], threshold)
+                detector, build = load_ready(wanted)
             except (ValueError, OSError, EngineError) as error:
                 return SetParametersResult(successful=False, reason=f"the old model stays: {error}")
             with self._detector_lock:
-                self._detector = detector
+                self._detector, self._build = detector, None
+            if build:
+                self._start_build(wanted)
             self.get_logger().info(f"model {detector.spec.name} from {new['model_dir']}")
         else:
             own = self._detector.spec.score_threshold
@@ -219,17 +263,19 @@ class DetectorNode(Node):
         return SetParametersResult(successful=True)
 
 
-def load_detector(model_dir: str, score_threshold: float, threads: int) -> Detector:
-    """Load a model as the parameters say it: empty folder, negative threshold and 0 threads mean defaults.
+def detector_settings(settings: dict[str, Any], model_dir: str, score_threshold: float) -> DetectorSettings:
+    """What to load, as the parameters say it: empty folder, negative threshold and 0 threads mean defaults.
 
     Raises:
-        FileNotFoundError, ModelFolderError, EngineError: the folder cannot be used; the message says why.
+        FileNotFoundError: the folder is empty and no model is shipped.
     """
-    folder = Path(model_dir).expanduser() if model_dir else find_shipped_model(package_share())
-    return Detector.load(
-        folder,
+    return DetectorSettings(
+        Path(model_dir).expanduser() if model_dir else find_shipped_model(package_share()),
         score_threshold=None if score_threshold < 0 else score_threshold,
-        threads=threads or None,
+        threads=settings["threads"] or None,
+        backend=settings["backend"],
+        precision=settings["precision"],
+        build_engine=settings["build_engine"],
     )
 
 
