@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_detection.detector import Detector, StageTimes
+from palletjack_detection.detector import AUTO, BACKENDS, Detector, StageTimes
 from palletjack_detection.image_files import list_images, read_image
+from palletjack_detection.model_folder import PRECISIONS
 
 
 def main() -> None:
@@ -38,12 +40,30 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=5, help="frames not counted (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads in ONNX Runtime; its own choice if left out")
     parser.add_argument("--provider", action="append", help="ONNX Runtime provider; repeat for a fallback")
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", *PRECISIONS), help="auto: the model's own"
+    )
+    parser.add_argument(
+        "--backend",
+        default=AUTO,
+        choices=BACKENDS,
+        help="auto: an engine built here, else ONNX Runtime",
+    )
+    parser.add_argument("--build", action="store_true", help="build the engine first if there is none")
     parser.add_argument("--out", type=Path, help="JSON file to write as well")
     options = parser.parse_args()
     if options.frames < 1 or options.warmup < 0:
         parser.error("--frames: expected 1 or more; --warmup: expected 0 or more")
 
-    detector = Detector.load(options.model, providers=options.provider, threads=options.threads)
+    detector = Detector.load(
+        options.model,
+        providers=options.provider,
+        threads=options.threads,
+        precision=options.precision,
+        backend=options.backend,
+        build=options.build,
+        say=lambda text: print(text, file=sys.stderr),
+    )
     frames = (
         [read_image(p) for p in list_images(options.images)] if options.images else [_noise(options.size)]
     )
@@ -56,6 +76,8 @@ def main() -> None:
         "frames": len(times),
         "boxes_per_frame": boxes / len(times),
         "latency_ms": summarise(times),
+        "precision": options.precision if options.precision != "auto" else detector.spec.precision,
+        "backend": detector.backend,
         "provider": detector.engine.provider,
         "threads": options.threads,
         **describe_machine(),

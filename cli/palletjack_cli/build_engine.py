@@ -18,9 +18,15 @@ def build_engine(
     cache: Annotated[
         Path | None, typer.Option(help="Folder of the engines; ~/.cache/palletjack/engines if left out.")
     ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT's timings, read and written; in the cache if left out.")
+    ] = None,
     command: Annotated[
         str, typer.Option(help="Only print the trtexec line, for this TensorRT version, e.g. 10.3.")
     ] = "",
+    script: Annotated[
+        Path | None, typer.Option(help="Also write the trtexec line into this file, as a shell script.")
+    ] = None,
 ) -> None:
     """Build the engine of a model with TensorRT's Python API, once for this GPU, version and model.
 
@@ -38,19 +44,20 @@ def build_engine(
     try:
         options = BuildOptions(batch=_batch(batch), dla=dla, workspace_mib=workspace)
         if command:
-            typer.echo(_line(model, precision, runtime, options, _version(command)))
+            _give_line(_line(model, precision, runtime, options, _version(command), timing_cache), script)
             return
         try:
             library = load_tensorrt(runtime)
         except EngineError as error:
             typer.echo(f"{error}\nOn a machine with {runtime}, this builds it:", err=True)
-            typer.echo(_line(model, precision, runtime, options, (10, 3)))
+            _give_line(_line(model, precision, runtime, options, (10, 3), timing_cache), script)
             raise typer.Exit(1) from None
         if precision == "fp16" and not library.has_precision_flags:
             from palletjack_training.half import add_half_precision
 
             typer.echo(f"using {add_half_precision(model)}", err=True)
-        stored = ensure_engine(library, EngineRequest(model, precision, options), cache=cache, say=_say)
+        request = EngineRequest(model, precision, options)
+        stored = ensure_engine(library, request, cache=cache, timing_cache=timing_cache, say=_say)
     except (EngineError, ModelFolderError, OSError, ValueError) as error:
         typer.secho(f"build-engine: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
@@ -63,7 +70,7 @@ def build_engine(
 
 def deepstream_config(
     model: Annotated[Path, typer.Option(help="Model folder (model.onnx and model.json).")],
-    precision: Annotated[str, typer.Option(help="auto (the model's own), fp32, fp16 or int8.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto: every one that the folder holds.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder to write; MODEL/deepstream if left out.")] = None,
 ) -> None:
     """Write DeepStream's nvinfer configuration and labels for a model, after checking that nvinfer reads it.
@@ -72,11 +79,11 @@ def deepstream_config(
     """
     from palletjack_detection.engine import EngineError
     from palletjack_detection.model_folder import ModelFolderError, load_model_spec
-    from palletjack_training.deepstream import DeepStreamError, write_deepstream
+    from palletjack_training.deepstream import DeepStreamError, for_tensorrt, write_deepstream
 
     try:
         spec = load_model_spec(model)
-        chosen = spec.precision if precision == "auto" else precision
+        chosen = for_tensorrt(spec) if precision == "auto" else (precision,)
         for path in write_deepstream(model, spec, chosen, out or model / "deepstream"):
             typer.echo(f"wrote {path}")
     except (DeepStreamError, EngineError, ModelFolderError, OSError) as error:
@@ -84,7 +91,24 @@ def deepstream_config(
         raise typer.Exit(1) from None
 
 
-def _line(model: Path, precision: str, runtime: str, options: object, version: tuple[int, int]) -> str:
+def _give_line(line: str, script: Path | None) -> None:
+    typer.echo(line)
+    if script is not None:
+        temporary = script.with_name(f".{script.name}.tmp")
+        temporary.write_text(f"#!/bin/sh\n# Run it on the machine that the engine is for.\nset -e\n{line}\n")
+        temporary.chmod(0o755)
+        temporary.replace(script)
+        typer.echo(f"wrote {script}", err=True)
+
+
+def _line(
+    model: Path,
+    precision: str,
+    runtime: str,
+    options: object,
+    version: tuple[int, int],
+    timing_cache: Path | None,
+) -> str:
     from palletjack_detection.engines.build import BuildOptions
     from palletjack_detection.engines.trtexec import trtexec_command
     from palletjack_detection.model_folder import load_model_spec
@@ -93,7 +117,9 @@ def _line(model: Path, precision: str, runtime: str, options: object, version: t
     spec = load_model_spec(model)
     chosen = spec.precision if precision == "auto" else precision
     engine = Path(f"{spec.name}.{chosen}.engine")
-    return trtexec_command(model, spec, chosen, options, engine, runtime=runtime, version=version)
+    return trtexec_command(
+        model, spec, chosen, options, engine, runtime=runtime, version=version, timing_cache=timing_cache
+    )
 
 
 def _say(text: str) -> None:

@@ -199,6 +199,24 @@ def test_evaluate_prints_what_the_official_score_prints(tiny: Path, tmp_path: Pa
     assert sum(map(len, json.loads(out.read_text()).values())) > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--backend", "openvino"], "backend: expected one of auto, onnxruntime, tensorrt, tensorrt_rtx"),
+        (["--precision", "int4"], "precision: expected one of fp32, found 'int4'"),
+    ],
+)
+def test_a_backend_or_precision_that_is_not_there_is_named(
+    tiny: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "images" / "a.png")
+    command = ["predict", "--model", str(tiny), "--images", str(tmp_path / "images")]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "p.json"), *options])
+    assert result.exit_code == 1
+    assert words in " ".join(result.output.split())
+
+
 def test_the_benchmark_reports_every_stage(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "latency.json"
     command = [
@@ -210,6 +228,7 @@ def test_the_benchmark_reports_every_stage(tiny: Path, tmp_path: Path) -> None:
         str(out),
     ]
     command += ["--size", "320x200", "--frames", "4", "--warmup", "1", "--threads", "1"]
+    command += ["--precision", "fp32", "--backend", "onnxruntime"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     document = json.loads(out.read_text())
     assert json.loads(printed) == document
@@ -217,6 +236,7 @@ def test_the_benchmark_reports_every_stage(tiny: Path, tmp_path: Path) -> None:
     for stage in document["latency_ms"].values():
         assert 0 < stage["p50"] <= stage["p99"]
     assert (document["frames"], document["threads"], document["images"]) == (4, 1, ["320x200"])
+    assert (document["precision"], document["backend"]) == ("fp32", "onnxruntime")
     assert document["device"]
     assert document["commit"]
     assert document["date"].endswith("+00:00")

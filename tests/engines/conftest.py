@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from palletjack_detection.engine import EngineError
 from palletjack_detection.engines import choose, store
 from palletjack_detection.engines.api import TENSORRT, TensorRt
 from palletjack_detection.engines.api import load_tensorrt as load_real
 from tests.detector.tiny_model import write_tiny_model
 from tests.engines.fake_tensorrt import FakeGpu, make_tensorrt
+
+NO_RTX = "tensorrt-rtx-cu13-libs and -bindings are not installed"
+
+
+@pytest.fixture(scope="session")
+def rtx() -> TensorRt:
+    try:
+        return load_real("tensorrt_rtx")
+    except EngineError as error:
+        pytest.skip(f"{NO_RTX}: {error}")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -36,15 +35,6 @@ UNTRAINED = {
     "input": {"width": 96, "height": 64},
     "network": {"weights": "none", "freeze_norm": False, "neck_channels": 16, "neck_blocks": 1},
 }
-NO_RTX = "tensorrt-rtx-cu13-libs and -bindings are not installed"
-
-
-@pytest.fixture(scope="module")
-def rtx() -> TensorRt:
-    try:
-        return load_tensorrt("tensorrt_rtx")
-    except EngineError as error:
-        pytest.skip(f"{NO_RTX}: {error}")
 
 
 def quantized(folder: Path) -> Path:
@@ -321,18 +311,3 @@ def test_shipped_models_are_what_is_tested() -> None:
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert engine_cache() == tmp_path / "palletjack" / "engines"
-
-
-def test_setup_model_builds_on_the_robot(rtx: TensorRt, tiny: Path, tmp_path: Path, capsys: Any) -> None:
-    from palletjack_detection.nodes.setup_model import main
-
-    words = ["--model", str(tiny), "--runtime", "tensorrt_rtx", "--cache", str(tmp_path / "cache")]
-    assert main(words) == 0
-    path = Path(capsys.readouterr().out.strip())
-    assert path.is_file()
-    assert main(words) == 0
-    assert "there already" in capsys.readouterr().err
-    assert main([*words, "--precision", "int8"]) == 1
-    assert "expected one of fp32, found 'int8'" in capsys.readouterr().err
-    shutil.rmtree(tiny)
-    assert main(words) == 1

@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 
 from palletjack_detection.decode import decode_hot_cells
+from palletjack_detection.engine import EngineError
 from palletjack_detection.model_folder import load_model_spec, write_model_folder
-from palletjack_training.deepstream import CONFIG_NAME, DeepStreamError, nvinfer_config, write_deepstream
+from palletjack_training.deepstream import (
+    CONFIG_NAME,
+    DeepStreamError,
+    deepstream_files,
+    for_tensorrt,
+    nvinfer_config,
+    write_deepstream,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.parent for path in (REPOSITORY / "models").glob("*/model.json"))
@@ -101,9 +109,25 @@ def test_int8_runs_from_an_engine_built_by_trtexec(tiny: Path, tmp_path: Path) -
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
 def test_the_shipped_configuration_is_current(folder: Path, tmp_path: Path) -> None:
     spec = load_model_spec(folder)
-    shipped = (folder / "deepstream" / CONFIG_NAME).read_text()
-    assert shipped == nvinfer_config(spec, spec.precision), (
+    shipped = {path.name: path.read_text() for path in (folder / "deepstream").iterdir()}
+    assert shipped == deepstream_files(spec, for_tensorrt(spec), ".."), (
         f"run: palletjack deepstream-config --model models/{folder.name}"
     )
-    write_deepstream(folder, spec, spec.precision, tmp_path / "elsewhere")
+    write_deepstream(folder, spec, for_tensorrt(spec), tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "labels.txt").read_text() == "palletjack\n"
+    assert CONFIG_NAME in shipped
+
+
+def test_each_precision_for_tensorrt_has_a_configuration(tiny: Path, tmp_path: Path) -> None:
+    network = tiny / "model.onnx"
+    variants = {"int8": network, "int8_cpu": network}
+    spec = write_model_folder(load_model_spec(tiny), network, tmp_path / "both", variants)
+    assert list(deepstream_files(spec, for_tensorrt(spec), "..")) == [
+        "labels.txt",
+        "config_infer_primary.txt",
+        "config_infer_primary_int8.txt",
+    ]
+    spec = write_model_folder(load_model_spec(tiny), network, tmp_path / "cpu", {"int8_cpu": network})
+    assert for_tensorrt(spec) == ("fp32",)
+    with pytest.raises(EngineError, match=r"model_int8_cpu\.onnx: expected a network for TensorRT"):
+        nvinfer_config(spec, "int8")

@@ -8,9 +8,10 @@ and "bbox", one group of four channels after the other for each class, and compu
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from palletjack_detection.engines.build import BuildOptions
+from palletjack_detection.engines.build import BuildOptions, file_for_tensorrt
 from palletjack_detection.engines.trtexec import trtexec_command
 from palletjack_detection.model_folder import ModelSpec
 
@@ -59,7 +60,7 @@ def nvinfer_config(spec: ModelSpec, precision: str, *, folder: str = "..") -> st
     check_parser(spec)
     engine = f"model.{precision}.engine"
     build = trtexec_command(Path(folder), spec, precision, BuildOptions(), Path(folder) / engine)
-    onnx = spec.network_file("fp32" if precision == "fp16" else precision, "tensorrt")
+    onnx = file_for_tensorrt(Path(), spec, "fp32" if precision == "fp16" else precision)
     data = spec.input
     letterbox = data.resize == "letterbox"
     clustering = spec.clustering
@@ -106,12 +107,28 @@ def nvinfer_config(spec: ModelSpec, precision: str, *, folder: str = "..") -> st
     return "\n".join(lines) + "\n"
 
 
-def write_deepstream(model: Path, spec: ModelSpec, precision: str, out: Path) -> list[Path]:
-    """Write configuration and labels into ``out``, which lies in the model's folder or beside its files."""
-    config = nvinfer_config(spec, precision, folder=_way(out, model))
+def for_tensorrt(spec: ModelSpec) -> tuple[str, ...]:
+    """Precisions that nvinfer can run, the model's own first; not those that are for processors alone."""
+    held = {item.precision for item in spec.variants.values() if item.runtime != "cpu"}
+    others = tuple(name for name in spec.precisions if name != spec.precision and name in held | {"fp32"})
+    return (spec.precision, *others)
+
+
+def deepstream_files(spec: ModelSpec, precisions: Sequence[str], folder: str) -> dict[str, str]:
+    """Name and text of every file: one configuration a precision, the first under the usual name."""
+    files = {LABELS_NAME: "\n".join(spec.classes) + "\n"}
+    for position, precision in enumerate(precisions):
+        name = CONFIG_NAME if not position else CONFIG_NAME.replace(".txt", f"_{precision}.txt")
+        files[name] = nvinfer_config(spec, precision, folder=folder)
+    return files
+
+
+def write_deepstream(model: Path, spec: ModelSpec, precisions: Sequence[str], out: Path) -> list[Path]:
+    """Write configurations and labels into ``out``, which lies in the model's folder or beside its files."""
+    files = deepstream_files(spec, precisions, _way(out, model))
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in ((CONFIG_NAME, config), (LABELS_NAME, "\n".join(spec.classes) + "\n")):
+    for name, text in files.items():
         temporary = out / f".{name}.tmp"
         temporary.write_text(text)
         temporary.replace(out / name)

@@ -27,6 +27,9 @@ def predict(
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score to write.")] = 0.05,
     class_name: Annotated[str, typer.Option("--class", help="Class to write; the first if left out.")] = "",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8; auto: the model's own.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="onnxruntime, tensorrt, tensorrt_rtx or auto.")
+    ] = "onnxruntime",
 ) -> None:
     """Find pallet trucks in a folder of images.
 
@@ -43,7 +46,7 @@ def predict(
     with _errors_to_exit():
         if out.is_dir():
             raise ValueError(f"--out: expected a file to write, found the folder {out}")
-        detector = _load(model, threshold, precision)
+        detector = _load(model, threshold, precision, backend)
         paths = list_images(images)
         if draw is not None and draw.resolve() == images.resolve():
             raise ValueError(f"--draw: expected another folder than --images, found {draw} for both")
@@ -78,6 +81,9 @@ def evaluate(
         Path | None, typer.Option(help="Predictions file of another model, shown beside in the report.")
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8; auto: the model's own.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="onnxruntime, tensorrt, tensorrt_rtx or auto.")
+    ] = "onnxruntime",
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Score a model, or a predictions file, against labelled images.
@@ -98,7 +104,7 @@ def evaluate(
             raise ValueError("expected --model or --predictions, found neither")
         if compare is not None and report is None:
             raise ValueError("--compare: expected --report, where the comparison is shown, found none")
-        detector = None if model is None else _load(model, SCORE_FLOOR, precision)
+        detector = None if model is None else _load(model, SCORE_FLOOR, precision, backend)
         chosen = class_name or (detector.spec.classes[0] if detector else "palletjack")
         truth = load_ground_truth(data, class_name=chosen)
         if predictions is not None:
@@ -143,10 +149,16 @@ class _Painter:
         Image.fromarray(drawn).save(self._folder / path.name, quality=92)
 
 
-def _load(model: Path, threshold: float, precision: str) -> Detector:
+def _load(model: Path, threshold: float, precision: str, backend: str) -> Detector:
     from palletjack_detection.detector import Detector
 
-    detector = Detector.load(model, score_threshold=threshold, precision=precision)
+    detector = Detector.load(
+        model,
+        score_threshold=threshold,
+        precision=precision,
+        backend=backend,
+        say=lambda text: typer.echo(text, err=True),
+    )
     floor = detector.spec.clustering.coverage_threshold
     if floor > threshold:
         typer.echo(f"{model}: clustering.coverage_threshold {floor:g} hides scores below it", err=True)

@@ -12,7 +12,8 @@ SHARE = f"share/{PACKAGE}"
 def shipped_models() -> list[tuple[str, list[str]]]:
     """Return the shipped models as data files; `models` is a link to the folder of the repository."""
     folders = sorted(path.parent.name for path in (HERE / "models").glob("*/model.json"))
-    return [(f"{SHARE}/models/{name}", files_of(f"models/{name}", "*.*")) for name in folders]
+    places = [place for name in folders for place in (f"models/{name}", f"models/{name}/deepstream")]
+    return [(f"{SHARE}/{place}", files) for place in places if (files := files_of(place, "*.*"))]
 
 
 def files_of(folder: str, pattern: str) -> list[str]:

@@ -59,7 +59,22 @@ def network_for(folder: Path, spec: ModelSpec, precision: str, library: TensorRt
         raise EngineError(
             f"{folder}: precision: expected one of {', '.join(spec.precisions)}, found {precision!r}{hint}"
         )
-    return folder / spec.network_file(precision, "tensorrt")
+    return file_for_tensorrt(folder, spec, precision)
+
+
+def file_for_tensorrt(folder: Path, spec: ModelSpec, precision: str) -> Path:
+    """The file of a precision that the folder holds, if it is not one for processors alone.
+
+    Raises:
+        EngineError: it is, with unsigned activations, which TensorRT cannot read.
+    """
+    file = spec.network_file(precision, "tensorrt")
+    if any(item.file == file and item.runtime == "cpu" for item in spec.variants.values()):
+        raise EngineError(
+            f"{folder / file}: expected a network for TensorRT, signed and symmetric; found one "
+            "for processors"
+        )
+    return folder / file
 
 
 def build_engine(

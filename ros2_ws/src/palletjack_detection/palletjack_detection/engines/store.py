@@ -87,10 +87,13 @@ def ensure_engine(
     request: EngineRequest,
     *,
     cache: Path | None = None,
+    timing_cache: Path | None = None,
     build: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> StoredEngine:
     """Return the engine for this machine from the cache, or build it (minutes on a Jetson).
+
+    ``timing_cache``: the builder's own cache, in the engines' folder if left out.
 
     Raises:
         ModelFolderError: the model cannot be used.
@@ -118,7 +121,7 @@ def ensure_engine(
             f"building {path.name} from {onnx} with {library.runtime} {library.version}; this is done once "
             "and can take minutes"
         )
-        timing = cache / f"timing.{library.runtime}.{library.version}.cache"
+        timing = timing_cache or cache / f"timing.{library.runtime}.{library.version}.cache"
         plan = build_engine(
             library, onnx, spec, identity.precision, request.options, timing_cache=timing, say=say
         )

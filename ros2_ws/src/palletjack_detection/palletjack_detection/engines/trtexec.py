@@ -7,7 +7,7 @@ from pathlib import Path
 
 from palletjack_detection.engine import EngineError
 from palletjack_detection.engines.api import OLDEST, TENSORRT, TENSORRT_RTX
-from palletjack_detection.engines.build import BuildOptions
+from palletjack_detection.engines.build import BuildOptions, file_for_tensorrt
 from palletjack_detection.model_folder import ModelSpec
 
 PROGRAMS = {TENSORRT: "trtexec", TENSORRT_RTX: "tensorrt_rtx"}
@@ -23,6 +23,7 @@ def trtexec_command(
     *,
     runtime: str = TENSORRT,
     version: tuple[int, int] = (10, 3),
+    timing_cache: Path | None = None,
 ) -> str:
     """Return the line that builds the same engine as the Python API does, for ``version`` of ``runtime``.
 
@@ -37,7 +38,7 @@ def trtexec_command(
         raise EngineError(
             f"{folder}: precision: expected one of {', '.join(spec.precisions)}, found {precision!r}"
         )
-    words = [PROGRAMS[runtime], f"--onnx={folder / spec.network_file(source, 'tensorrt')}"]
+    words = [PROGRAMS[runtime], f"--onnx={file_for_tensorrt(folder, spec, source)}"]
     words.append(f"--saveEngine={engine}")
     sides = f"3x{spec.input.height}x{spec.input.width}"
     for name, count in zip(("min", "opt", "max"), options.batch, strict=True):
@@ -47,4 +48,6 @@ def trtexec_command(
     if options.dla >= 0:
         words += [f"--useDLACore={options.dla}", "--allowGPUFallback"]
     words.append(f"--memPoolSize=workspace:{options.workspace_mib}")
+    if timing_cache is not None and runtime == TENSORRT:
+        words.append(f"--timingCacheFile={timing_cache}")
     return shlex.join(words)
