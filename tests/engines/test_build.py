@@ -21,6 +21,7 @@ from palletjack_detection.engines.sidecar import read_engine, sidecar_path
 from palletjack_detection.engines.store import EngineRequest, ensure_engine, identify
 from palletjack_detection.model_folder import load_model_spec, write_model_folder
 from palletjack_training.config import parse_config
+from palletjack_training.deepstream import for_tensorrt
 from palletjack_training.export import export_model
 from palletjack_training.half import add_half_precision
 from palletjack_training.network import build_network
@@ -70,7 +71,7 @@ def quantized(folder: Path) -> Path:
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_network_builds_with_the_real_parser_and_builder(rtx: TensorRt, folder: Path) -> None:
     spec = load_model_spec(folder)
-    files = {spec.network_file(precision, "tensorrt"): precision for precision in spec.precisions}
+    files = {spec.network_file(precision, "tensorrt"): precision for precision in for_tensorrt(spec)}
     for file, precision in files.items():
         plan = build_engine(rtx, folder / file, spec, precision, BuildOptions(batch=(1, 1, 4)))
         assert len(plan) > 100_000, file
@@ -129,14 +130,15 @@ def test_an_engine_for_something_else_is_refused_and_built_anew(
     tiny: Path, tmp_path: Path, field: str, value: Any
 ) -> None:
     library = TensorRt("tensorrt", make_tensorrt("10.3.0"))
-    stored = ensure_engine(library, EngineRequest(tiny), cache=tmp_path)
+    request = EngineRequest(tiny, options=BuildOptions())
+    stored = ensure_engine(library, request, cache=tmp_path)
     described = json.loads(sidecar_path(stored.path).read_text())
     sidecar_path(stored.path).write_text(json.dumps({**described, field: value}))
     with pytest.raises(EngineError, match=rf"{field}: expected .* not for this machine or model"):
         read_engine(stored.path, stored.identity)
     with pytest.raises(EngineError, match="setup_model"):
-        ensure_engine(library, EngineRequest(tiny), cache=tmp_path, build=False)
-    assert ensure_engine(library, EngineRequest(tiny), cache=tmp_path).built
+        ensure_engine(library, request, cache=tmp_path, build=False)
+    assert ensure_engine(library, request, cache=tmp_path).built
 
 
 def test_every_part_of_the_identity_changes_the_file_name(tiny: Path) -> None:

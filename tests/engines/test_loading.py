@@ -14,7 +14,8 @@ from palletjack_detection import engine as engine_module
 from palletjack_detection.detector import Detector
 from palletjack_detection.engine import EngineError, OnnxRuntimeEngine, engine_cache, provider_options
 from palletjack_detection.engines import choose, store
-from palletjack_detection.engines.store import EngineMissing
+from palletjack_detection.engines.build import BuildOptions
+from palletjack_detection.engines.store import EngineMissing, EngineRequest
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
 from palletjack_detection.model_folder import load_model_spec
 from tests.engines.fake_tensorrt import FakeGpu
@@ -83,6 +84,21 @@ def test_a_precision_that_only_an_engine_has_is_bridged_by_the_models_own(robot:
     detector, waiting = load_ready(settings)
     assert (detector.backend, waiting) == ("onnxruntime", True)
     assert run(settings)[1][0].backend == "tensorrt"
+
+
+def test_an_engine_built_with_other_options_is_taken(robot: FakeGpu, tiny: Path) -> None:
+    library = choose.load_tensorrt("tensorrt")
+    built = BuildOptions(batch=(1, 2, 4), workspace_mib=64)
+    store.ensure_engine(library, EngineRequest(tiny, options=BuildOptions(batch=(2, 2, 4))))
+    with pytest.raises(EngineMissing, match="expected an engine for single images"):
+        Detector.load(tiny, backend="tensorrt")
+    store.ensure_engine(library, EngineRequest(tiny, options=built))
+    found = store.ensure_engine(library, EngineRequest(tiny), build=False)
+    assert found.identity.options == built.as_dict()
+    assert Detector.load(tiny).backend == "tensorrt"
+    # Asked for by its options, it must have them.
+    with pytest.raises(EngineMissing):
+        store.ensure_engine(library, EngineRequest(tiny, options=BuildOptions()), build=False)
 
 
 def test_without_building_a_missing_engine_is_an_error(robot: FakeGpu, tiny: Path) -> None:

@@ -25,6 +25,7 @@ from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
 from palletjack_training.network import DetectNet, ExportableDetectNet
+from palletjack_training.onnx_metadata import stamp_file
 from palletjack_training.weights_file import Weights
 
 OPSET = 17
@@ -80,7 +81,9 @@ def export_model(
                 f"{out}: not written: ONNX Runtime and PyTorch differ by {coverage:.2e} in coverage "
                 f"(at most {COVERAGE_TOLERANCE:.0e}) and {boxes:.2e} in boxes (at most {BOX_TOLERANCE:.0e})"
             )
-        spec = write_model_folder(model_spec(config, name, training, measured), path, out)
+        spec = model_spec(config, name, training, measured)
+        stamp_file(path, spec)
+        spec = write_model_folder(spec, path, out)
     return ExportResult(spec, coverage, boxes)
 
 

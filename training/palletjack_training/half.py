@@ -10,6 +10,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from palletjack_detection.model_folder import ONNX_NAME, VARIANTS, load_model_spec, write_model_folder
+from palletjack_training.onnx_metadata import stamp_metadata
 
 
 def add_half_precision(folder: Path) -> Path:
@@ -24,6 +25,7 @@ def add_half_precision(folder: Path) -> Path:
     network = convert_float_to_float16(onnx.load(str(folder / ONNX_NAME)), keep_io_types=True)
     # The converter appends its casts; ONNX wants nodes after what they read.
     OnnxModel(network).topological_sort()
+    stamp_metadata(network, spec, "fp16")
     variants = {name: folder / item.file for name, item in spec.variants.items() if name in VARIANTS}
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / target.name

@@ -83,12 +83,11 @@ def write_engine(engine: Path, plan: bytes, identity: EngineIdentity) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def read_engine(engine: Path, wanted: EngineIdentity) -> bytes:
-    """Return the engine's bytes if its sidecar says that they are what is ``wanted``.
+def read_sidecar(engine: Path) -> tuple[EngineIdentity, str]:
+    """What ``engine`` is for, and the SHA-256 that the file must have.
 
     Raises:
-        EngineError: there is no engine or no sidecar, they differ from what is wanted, or the file is not
-            the one that the sidecar describes.
+        EngineError: there is no engine or no sidecar, or the sidecar is no description of one.
     """
     sidecar = sidecar_path(engine)
     for path in (engine, sidecar):
@@ -97,9 +96,20 @@ def read_engine(engine: Path, wanted: EngineIdentity) -> bytes:
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
         digest = content.pop("engine_sha256")
-        found = EngineIdentity(**content)
+        return EngineIdentity(**content), str(digest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(f"{sidecar}: expected the description of an engine, found {error}") from error
+
+
+def read_engine(engine: Path, wanted: EngineIdentity) -> bytes:
+    """Return the engine's bytes if its sidecar says that they are what is ``wanted``.
+
+    Raises:
+        EngineError: there is no engine or no sidecar, they differ from what is wanted, or the file is not
+            the one that the sidecar describes.
+    """
+    found, digest = read_sidecar(engine)
+    sidecar = sidecar_path(engine)
     if difference := wanted.difference(found):
         raise EngineError(f"{sidecar}: {difference}: the engine is not for this machine or model")
     plan = engine.read_bytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palletjack_detection.engine import EngineError, engine_cache
@@ -19,6 +19,7 @@ from palletjack_detection.engines.sidecar import (
     EngineIdentity,
     file_stem,
     read_engine,
+    read_sidecar,
     sidecar_path,
     write_engine,
 )
@@ -31,11 +32,15 @@ class EngineMissing(EngineError):
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """Which engine: of the model in ``folder``, in ``precision`` (``auto``: the model's own)."""
+    """Which engine: of the model in ``folder``, in ``precision`` (``auto``: the model's own).
+
+    ``options``: those that it must be built with. None takes an engine built with any, the last one first,
+    if it runs single images; and builds with the defaults.
+    """
 
     folder: Path
     precision: str = "auto"
-    options: BuildOptions = field(default_factory=BuildOptions)
+    options: BuildOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def identify(
         runtime_version=library.version,
         gpu=gpu[0],
         compute_capability=gpu[1],
-        options=request.options.as_dict(),
+        options=(request.options or BuildOptions()).as_dict(),
     )
     return identity, onnx, spec
 
@@ -103,8 +108,9 @@ def ensure_engine(
     cache = cache or engine_cache()
     identity, onnx, spec = identify(library, request, gpu_identity())
     path = cache / identity.file_name
+    any_options = request.options is None
     try:
-        return StoredEngine(path, read_engine(path, identity), identity, spec, built=False)
+        return _stored(cache, identity, spec, any_options=any_options)
     except EngineError as error:
         if not build:
             raise EngineMissing(
@@ -113,7 +119,7 @@ def ensure_engine(
     with _locked(cache, path, say):
         try:
             # Another process may have built it while this one waited.
-            return StoredEngine(path, read_engine(path, identity), identity, spec, built=False)
+            return _stored(cache, identity, spec, any_options=any_options)
         except EngineError as error:
             if path.exists() or sidecar_path(path).exists():
                 say(f"{error}; building it anew")
@@ -122,11 +128,34 @@ def ensure_engine(
             "and can take minutes"
         )
         timing = timing_cache or cache / f"timing.{library.runtime}.{library.version}.cache"
-        plan = build_engine(
-            library, onnx, spec, identity.precision, request.options, timing_cache=timing, say=say
-        )
+        options = request.options or BuildOptions()
+        plan = build_engine(library, onnx, spec, identity.precision, options, timing_cache=timing, say=say)
         write_engine(path, plan, identity)
     return StoredEngine(path, plan, identity, spec, built=True)
+
+
+def _stored(cache: Path, identity: EngineIdentity, spec: ModelSpec, *, any_options: bool) -> StoredEngine:
+    """The engine in the cache that fits ``identity``, with its options or with any; else EngineError."""
+    exact = cache / identity.file_name
+    candidates = [exact]
+    if any_options:
+        pattern = f"{file_stem(identity.model)}.{identity.precision}.{identity.runtime}.*.engine"
+        candidates = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True) or [
+            exact
+        ]
+    problem: EngineError | None = None
+    for path in candidates:
+        try:
+            wanted = identity
+            if any_options:
+                options = read_sidecar(path)[0].options
+                if options.get("batch", [1])[0] > 1:
+                    raise EngineError(f"{path}: expected an engine for single images, found batches only")
+                wanted = replace(identity, options=options)
+            return StoredEngine(path, read_engine(path, wanted), wanted, spec, built=False)
+        except EngineError as error:
+            problem = problem or str(error)
+    raise EngineError(problem)
 
 
 def has_engines(model: str, runtime: str, cache: Path | None = None) -> bool:
