@@ -143,7 +143,8 @@ def _stored(cache: Path, identity: EngineIdentity, spec: ModelSpec, *, any_optio
         candidates = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True) or [
             exact
         ]
-    problem: EngineError | None = None
+    # Not the exception itself: it would keep its frames alive, and with them engines on the GPU.
+    problem = ""
     for path in candidates:
         try:
             wanted = identity
