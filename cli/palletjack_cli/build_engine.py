@@ -53,9 +53,7 @@ def build_engine(
             _give_line(_line(model, precision, runtime, options, (10, 3), timing_cache), script)
             raise typer.Exit(1) from None
         if precision == "fp16" and not library.has_precision_flags:
-            from palletjack_training.half import add_half_precision
-
-            typer.echo(f"using {add_half_precision(model)}", err=True)
+            _make_half_precision(model)
         request = EngineRequest(model, precision, options)
         stored = ensure_engine(library, request, cache=cache, timing_cache=timing_cache, say=_say)
     except (EngineError, ModelFolderError, OSError, ValueError) as error:
@@ -110,16 +108,26 @@ def _line(
     timing_cache: Path | None,
 ) -> str:
     from palletjack_detection.engines.build import BuildOptions
-    from palletjack_detection.engines.trtexec import trtexec_command
+    from palletjack_detection.engines.trtexec import trtexec_command, typed_by_onnx
     from palletjack_detection.model_folder import load_model_spec
 
     assert isinstance(options, BuildOptions)
     spec = load_model_spec(model)
     chosen = spec.precision if precision == "auto" else precision
+    if chosen == "fp16" and typed_by_onnx(runtime, version):
+        _make_half_precision(model)
+        spec = load_model_spec(model)
     engine = Path(f"{spec.name}.{chosen}.engine")
     return trtexec_command(
         model, spec, chosen, options, engine, runtime=runtime, version=version, timing_cache=timing_cache
     )
+
+
+def _make_half_precision(model: Path) -> None:
+    """Libraries that type a network by its ONNX need that file."""
+    from palletjack_training.half import add_half_precision
+
+    _say(f"using {add_half_precision(model)}")
 
 
 def _say(text: str) -> None:

@@ -56,6 +56,10 @@ def test_without_tensorrt_the_line_is_printed_and_written(
     assert "--minShapes=input_1:0:1x3x64x96" in got.splitlines()
     code, text = build_command(*words[:2], "--command", "11.0")
     assert (code, "--fp16" in text) == (0, False)
+    code, text = build_command(*words[:2], "--command", "11.0", "--precision", "fp16")
+    assert (code, "--fp16" in text) == (0, False)
+    assert "model_fp16.onnx" in text
+    assert (tiny / "model_fp16.onnx").is_file()
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,8 @@ def _stored(cache: Path, identity: EngineIdentity, spec: ModelSpec, *, any_optio
     candidates = [exact]
     if any_options:
         pattern = f"{file_stem(identity.model)}.{identity.precision}.{identity.runtime}.*.engine"
-        candidates = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True) or [
-            exact
-        ]
+        newest_first = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+        candidates = newest_first or [exact]
     # Not the exception itself: it would keep its frames alive, and with them engines on the GPU.
     problem = ""
     for path in candidates:

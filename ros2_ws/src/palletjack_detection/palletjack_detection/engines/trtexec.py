@@ -14,6 +14,11 @@ PROGRAMS = {TENSORRT: "trtexec", TENSORRT_RTX: "tensorrt_rtx"}
 STRONGLY_TYPED_SINCE = 11
 
 
+def typed_by_onnx(runtime: str, version: tuple[int, int]) -> bool:
+    """Whether precisions come from the ONNX alone, and FP16 so needs a file of its own."""
+    return runtime == TENSORRT_RTX or version[0] >= STRONGLY_TYPED_SINCE
+
+
 def trtexec_command(
     folder: Path,
     spec: ModelSpec,
@@ -30,10 +35,10 @@ def trtexec_command(
     Raises:
         EngineError: the model has no file for this precision and version, or the version is too old.
     """
-    typed_by_onnx = runtime == TENSORRT_RTX or version[0] >= STRONGLY_TYPED_SINCE
+    by_onnx = typed_by_onnx(runtime, version)
     if runtime == TENSORRT and version < OLDEST:
         raise EngineError(f"version: expected 8.6 or newer, found {'.'.join(map(str, version))}")
-    source = "fp32" if precision == "fp16" and not typed_by_onnx else precision
+    source = "fp32" if precision == "fp16" and not by_onnx else precision
     if source not in spec.precisions:
         raise EngineError(
             f"{folder}: precision: expected one of {', '.join(spec.precisions)}, found {precision!r}"
@@ -43,7 +48,7 @@ def trtexec_command(
     sides = f"3x{spec.input.height}x{spec.input.width}"
     for name, count in zip(("min", "opt", "max"), options.batch, strict=True):
         words.append(f"--{name}Shapes={spec.input.name}:{count}x{sides}")
-    if not typed_by_onnx:
+    if not by_onnx:
         words += {"fp32": [], "fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}[precision]
     if options.dla >= 0:
         words += [f"--useDLACore={options.dla}", "--allowGPUFallback"]
