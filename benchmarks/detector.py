@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_detection.detector import AUTO, BACKENDS, Detector, StageTimes
+from palletjack_detection.engine import EngineError
 from palletjack_detection.image_files import list_images, read_image
 from palletjack_detection.model_folder import PRECISIONS
 
@@ -55,15 +56,7 @@ def main() -> None:
     if options.frames < 1 or options.warmup < 0:
         parser.error("--frames: expected 1 or more; --warmup: expected 0 or more")
 
-    detector = Detector.load(
-        options.model,
-        providers=options.provider,
-        threads=options.threads,
-        precision=options.precision,
-        backend=options.backend,
-        build=options.build,
-        say=lambda text: print(text, file=sys.stderr),
-    )
+    detector = load(options)
     frames = (
         [read_image(p) for p in list_images(options.images)] if options.images else [_noise(options.size)]
     )
@@ -89,6 +82,22 @@ def main() -> None:
         temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, options.out)
+
+
+def load(options: argparse.Namespace) -> Detector:
+    """Load the detector as the options say; ends the program with the reason where that cannot be."""
+    try:
+        return Detector.load(
+            options.model,
+            providers=options.provider,
+            threads=options.threads,
+            precision=options.precision,
+            backend=options.backend,
+            build=options.build,
+            say=lambda text: print(text, file=sys.stderr),
+        )
+    except (EngineError, OSError, ValueError) as error:
+        raise SystemExit(f"Error: {error}") from None
 
 
 def measure(
