@@ -39,7 +39,8 @@ def kernel_ranges(kernel: Tensor) -> Tensor:
 def round_kernel(kernel: Tensor) -> Tensor:
     """Round a kernel (O, I, H, W), each output channel to the levels of its own range."""
     scale = kernel_ranges(kernel) / LEVELS
-    zero = torch.zeros(len(scale), dtype=torch.int32, device=kernel.device)
+    # Of an integer zero point PyTorch would check the range, which waits for the GPU and breaks CUDA graphs.
+    zero = torch.zeros(len(scale), device=kernel.device)
     with torch.autocast(kernel.device.type, enabled=False):
         return torch.fake_quantize_per_channel_affine(kernel.float(), scale, zero, 0, -LEVELS, LEVELS)
 
