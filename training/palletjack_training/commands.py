@@ -121,6 +121,11 @@ def export(
         )
     except (WeightsError, ExportError, ModelFolderError, OSError) as error:
         _fail(error)
+    for variant, difference in result.variants.items():
+        typer.echo(
+            f"{out}: {variant}: differs from the rounded network by at most {difference.coverage:.1e} in "
+            f"coverage and {difference.box_px:.1f} px in boxes, on made-up pictures"
+        )
     typer.echo(
         f"{out}: {result.spec.name}, ONNX Runtime and PyTorch differ by at most "
         f"{result.coverage_difference:.1e} in coverage and {result.box_difference:.1e} in boxes"

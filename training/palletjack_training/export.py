@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -25,10 +25,14 @@ from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
 from palletjack_training.network import DetectNet, ExportableDetectNet
+from palletjack_training.onnx_graph import OPSET, export_graph
 from palletjack_training.onnx_metadata import stamp_file
-from palletjack_training.weights_file import Weights
+from palletjack_training.weights_file import Weights, is_quantized
 
-OPSET = 17
+if TYPE_CHECKING:
+    from palletjack_training.compression.int8_export import VariantDifference
+
+CALIBRATION_NAME = "cal.json"
 COVERAGE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 1e-3
 
@@ -39,11 +43,15 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, and by how much ONNX Runtime and PyTorch differ at most."""
+    """What was written, and by how much ONNX Runtime and PyTorch differ at most.
+
+    ``variants`` are the differences of the INT8 graphs of a quantized network from its rounded form.
+    """
 
     spec: ModelSpec
     coverage_difference: float
     box_difference: float
+    variants: Mapping[str, VariantDifference] = field(default_factory=dict)
 
 
 def export_model(
@@ -72,19 +80,59 @@ def export_model(
         "exported_with": f"torch {torch.__version__}, opset {OPSET}",
     }
     measured = {"synthetic_validation": weights.provenance.get("validation", {}), **(metrics or {})}
+    spec = model_spec(config, name, training, measured)
     with tempfile.TemporaryDirectory() as folder:
+        if is_quantized(weights.state):
+            return _write_quantized(network, config, spec, Path(folder), out)
         path = Path(folder) / "model.onnx"
         write_onnx(network, config, path)
-        coverage, boxes = compare(network, path, config)
-        if not (coverage <= COVERAGE_TOLERANCE and boxes <= BOX_TOLERANCE):
-            raise ExportError(
-                f"{out}: not written: ONNX Runtime and PyTorch differ by {coverage:.2e} in coverage "
-                f"(at most {COVERAGE_TOLERANCE:.0e}) and {boxes:.2e} in boxes (at most {BOX_TOLERANCE:.0e})"
-            )
-        spec = model_spec(config, name, training, measured)
+        coverage, boxes = _compare_or_refuse(network, path, config, out)
         stamp_file(path, spec)
         spec = write_model_folder(spec, path, out)
+    # Ranges of a network that lay here before are not those of this one.
+    (out / CALIBRATION_NAME).unlink(missing_ok=True)
     return ExportResult(spec, coverage, boxes)
+
+
+def _compare_or_refuse(
+    network: DetectNet, path: Path, config: TrainingConfig, out: Path
+) -> tuple[float, float]:
+    coverage, boxes = compare(network, path, config)
+    if not (coverage <= COVERAGE_TOLERANCE and boxes <= BOX_TOLERANCE):
+        raise ExportError(
+            f"{out}: not written: ONNX Runtime and PyTorch differ by {coverage:.2e} in coverage "
+            f"(at most {COVERAGE_TOLERANCE:.0e}) and {boxes:.2e} in boxes (at most {BOX_TOLERANCE:.0e})"
+        )
+    return coverage, boxes
+
+
+def _write_quantized(
+    network: DetectNet, config: TrainingConfig, spec: ModelSpec, folder: Path, out: Path
+) -> ExportResult:
+    """Write all forms of a quantized network; INT8 is what runs where no precision is asked for."""
+    # Imported here, for it needs a library that networks without quantizers do not.
+    from palletjack_training.compression.int8_export import (
+        compare_variants,
+        unrounded,
+        write_calibration,
+        write_graphs,
+    )
+
+    files = write_graphs(network, config, folder)
+    coverage, boxes = _compare_or_refuse(unrounded(network), files.plain, config, out)
+    differences = compare_variants(network, files, config)
+    for name, difference in differences.items():
+        if not difference.is_small:
+            raise ExportError(
+                f"{out}: not written: {name}: rounding differs from the trained network's by "
+                f"{difference.share:.2f} of its own effect (at most {difference.limit})"
+            )
+    stamp_file(files.plain, spec)
+    for path in files.variants.values():
+        stamp_file(path, spec, "int8")
+    spec = write_model_folder(replace(spec, precision="int8"), files.plain, out, files.variants)
+    write_calibration(files.scales, out / CALIBRATION_NAME)
+    return ExportResult(spec, coverage, boxes, differences)
 
 
 def _shareable(config: TrainingConfig) -> dict[str, Any]:
@@ -129,21 +177,7 @@ def _folded(layer: ConvNorm) -> nn.Sequential:
 
 def write_onnx(network: DetectNet, config: TrainingConfig, path: Path) -> None:
     """Write the deployed graph; the same weights give the same bytes."""
-    graph = ExportableDetectNet(fold_normalization(network)).eval()  # type: ignore[arg-type]
-    sample = torch.zeros(1, 3, config.input.height, config.input.width)
-    with warnings.catch_warnings():
-        # The TorchScript exporter is deprecated, but it keeps names such as "input_1:0" as they are.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            (sample,),
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[COVERAGE_NAME, BOXES_NAME],
-            dynamic_axes={key: {0: "batch"} for key in (INPUT_NAME, COVERAGE_NAME, BOXES_NAME)},
-        )
+    export_graph(fold_normalization(network), config, path)  # type: ignore[arg-type]
     onnx.checker.check_model(onnx.load(str(path)))
 
 

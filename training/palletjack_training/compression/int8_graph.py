@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from palletjack_training.compression.marked_graph import DOMAIN, ROUND, ROUND_KERNEL
+from palletjack_training.compression.marked_graph import ROUND, ROUND_KERNEL
 from palletjack_training.compression.rounding import LEVELS, kernel_ranges, round_kernel
+from palletjack_training.onnx_graph import DOMAIN
 
 Target = Literal["float", "int8", "int8_cpu"]
 
@@ -173,10 +174,12 @@ class _Realization:
     def _smallest_scale(self, kernel: str, channels: int) -> torch.Tensor:
         """Scale (O,) below which the bias of a channel would not fit: that channel is all bias."""
         conv = next(node for node in self._graph.node if node.op_type == "Conv" and node.input[1] == kernel)
-        levels = self._levels.get(conv.input[0])
+        # The mark of the input may come after that of the kernel, as it does for the image.
+        mark = self._producer.get(conv.input[0])
         bias = self._constant(conv.input[2])
-        if levels is None or bias is None:
+        if mark is None or mark.op_type != ROUND or bias is None:
             return torch.zeros(channels)
+        levels = self._levels_of(mark)
         return torch.from_numpy(np.abs(bias) / (levels.scale * _LARGEST_BIAS)).float()
 
     def _integer_bias(self, conv: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -7,7 +7,6 @@ knows, so that the graphs for TensorRT, for ONNX Runtime and in FP32 are one net
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ from torch import Tensor, nn
 
 from palletjack_training.compression.quantizers import Quantizer
 from palletjack_training.config import TrainingConfig
-from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME
-from palletjack_training.network import DetectNet, ExportableDetectNet
+from palletjack_training.network import DetectNet
+from palletjack_training.onnx_graph import DOMAIN, export_graph
 
-DOMAIN = "palletjack"
 ROUND = "Round"
 ROUND_KERNEL = "RoundKernel"
-OPSET = 17
 
 
 class _MarkActivation(torch.autograd.Function):
@@ -71,26 +68,6 @@ def marked_graph(network: DetectNet, config: TrainingConfig, path: Path) -> onnx
     _name_shared_tensors(model.graph)
     _mark_behind_resizes(model.graph)
     return model
-
-
-def export_graph(network: DetectNet, config: TrainingConfig, path: Path) -> None:
-    """Write ``network`` with TAO's tensor names, the sigmoid and a free batch size."""
-    graph = ExportableDetectNet(network).eval()
-    sample = torch.zeros(1, 3, config.input.height, config.input.width)
-    with warnings.catch_warnings():
-        # The TorchScript exporter is deprecated, but it keeps names such as "input_1:0" as they are.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            (sample,),
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[COVERAGE_NAME, BOXES_NAME],
-            dynamic_axes={key: {0: "batch"} for key in (INPUT_NAME, COVERAGE_NAME, BOXES_NAME)},
-            custom_opsets={DOMAIN: 1},
-        )
 
 
 def _name_shared_tensors(graph: onnx.GraphProto) -> None:

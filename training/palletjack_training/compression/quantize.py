@@ -135,7 +135,7 @@ def calibrate(
         quantizer._calibrator.reset()
     for quantizer in everything:
         quantizer.enable_quant()
-    network.train()
+    network.to(device).train()
     return {name: float(layer.amax) for name, layer in measured.items()}
 
 
