@@ -2,7 +2,8 @@
 
 Standard library only. It records each call, maps mounts to folders of this machine, refuses flags that the
 task does not have, writes status.json, and ends with exit code 0 even when the task fails, as TAO does. The
-environment says what goes wrong in which task: PRETENDED_DOCKER_FAIL, _HANG and _FORGET (its output).
+environment says what goes wrong in which task: PRETENDED_DOCKER_FAIL, _HANG and _FORGET (its output), and how
+long `docker stop` takes: _STOP_SECONDS.
 """
 
 import json
@@ -28,7 +29,9 @@ def main(words):
     with (RECORD / "calls.jsonl").open("a") as file:
         file.write(json.dumps(words) + "\n")
     if words[0] == "stop":
+        time.sleep(float(os.environ.get("PRETENDED_DOCKER_STOP_SECONDS", "0")))
         pid = int((RECORD / f"{words[-1]}.pid").read_text())
+        (RECORD / f"{words[-1]}.stopped").touch()
         os.kill(pid, signal.SIGKILL)
         return 0
     if words[0] != "run":

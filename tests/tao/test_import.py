@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from google.protobuf import text_format
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
@@ -94,6 +95,24 @@ def test_labels_name_the_classes(tmp_path: Path) -> None:
     ):
         import_model(network, tmp_path / "one", name="one", classes=ONE, threshold=0.5)
     assert not (tmp_path / "one").exists()
+
+
+def test_a_class_that_clusters_otherwise_is_said(specs: Path, tmp_path: Path) -> None:
+    network = write_network(tmp_path / "m.onnx", classes=2)
+    parsed = read_spec(specs / "train.txt", "5.0")
+    entries = parsed.message.postprocessing_config.target_class_config
+    entries["forklift"].CopyFrom(entries["palletjack"])
+    parsed.message.cost_function_config.target_classes.add(name="forklift")
+    (specs / "two.txt").write_text(text_format.MessageToString(parsed.message))
+    words = ["tao", "import", "--onnx", str(network), "--spec", str(specs / "two.txt")]
+    same = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "same")])
+    assert (same.exit_code, "cluster otherwise" in same.stderr) == (0, False)
+    entries["forklift"].clustering_config.dbscan_eps = 0.4
+    (specs / "two.txt").write_text(text_format.MessageToString(parsed.message))
+    other = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "other")])
+    assert other.exit_code == 0
+    assert "two.txt: postprocessing_config: forklift cluster otherwise there" in other.stderr
+    assert load_model_spec(tmp_path / "other").clustering.eps == 0.15
 
 
 @pytest.mark.parametrize(("keras", "odd_pads"), [(True, True), (True, False), (False, True)])

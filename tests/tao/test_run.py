@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
-from palletjack_training.tao.chain import ChainOptions, chain, docker_line
+from palletjack_training.tao.chain import ChainOptions, chain, container_name, docker_line
 from palletjack_training.tao.lint_commands import lint_call
 from palletjack_training.tao.runner import ChainError, read_state, run_chain
 from palletjack_training.tao.status_file import read_status
@@ -40,6 +41,17 @@ def calls(record: Path) -> list[list[str]]:
 def run(specs: Path, data: Path, work: Path, said: list[str] | None = None, **options: float) -> list[str]:
     chosen = ChainOptions(data=data, specs=specs, work=work, **options)  # type: ignore[arg-type]
     return run_chain(chain(chosen), chosen, (said if said is not None else []).append)
+
+
+def started_chain(specs: Path, data: Path, work: Path) -> subprocess.Popen[str]:
+    """`palletjack tao run` in a process of its own, waiting in the training that hangs."""
+    line = [sys.executable, "-m", "palletjack_cli.main", "tao", "run"]
+    line += ["--specs", str(specs), "--data", str(data), "--work", str(work)]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (work / "train" / "checkpoint").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
 
 
 def test_the_whole_chain_runs_in_order(specs: Path, data: Path, docker: Path, tmp_path: Path) -> None:
@@ -154,24 +166,72 @@ def test_a_signal_stops_the_container_and_training_goes_on_later(
 ) -> None:
     monkeypatch.setenv("PRETENDED_DOCKER_HANG", "train")
     work = tmp_path / "work"
-    line = [sys.executable, "-m", "palletjack_cli.main", "tao", "run"]
-    line += ["--specs", str(specs), "--data", str(data), "--work", str(work)]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (work / "train" / "checkpoint").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = started_chain(specs, data, work)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "goes on from here" in errors
     stop = calls(docker)[-1]
     assert stop[0] == "stop"
-    assert stop[-1] == f"palletjack-tao-train-{process.pid}"
+    started = next(words for words in calls(docker) if "train" in words)
+    assert stop[-1] == started[started.index("--name") + 1]
     assert set(read_state(work)) == {"dataset_convert"}
     monkeypatch.delenv("PRETENDED_DOCKER_HANG")
     assert run(specs, data, work) == STEPS[1:]
     # TAO goes on from its own checkpoints, so they have to be still there.
     assert (work / "train" / "checkpoint").read_text() == "half-way"
+
+
+def test_a_killed_chain_leaves_the_folder_to_its_container(
+    specs: Path, data: Path, docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETENDED_DOCKER_HANG", "train")
+    work = tmp_path / "work"
+    process = started_chain(specs, data, work)
+    process.kill()
+    process.communicate(timeout=60)
+    monkeypatch.delenv("PRETENDED_DOCKER_HANG")
+    words = next(words for words in calls(docker) if "train" in words)
+    container = words[words.index("--name") + 1]
+    with pytest.raises(
+        ChainError, match=f"another chain is at work in this folder; `docker stop {container}`"
+    ):
+        run(specs, data, work)
+    # What the container writes was not touched.
+    assert (work / "train" / "checkpoint").read_text() == "half-way"
+    assert (work / "train" / "status.json").is_file()
+    subprocess.run(["docker", "stop", container], check=True)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(ChainError):
+            assert run(specs, data, work) == STEPS[1:]
+            return
+        time.sleep(0.05)
+    pytest.fail("the folder stayed locked after its container had ended")
+
+
+def test_a_second_signal_does_not_keep_the_container_from_being_stopped(
+    specs: Path, data: Path, docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETENDED_DOCKER_HANG", "train")
+    monkeypatch.setenv("PRETENDED_DOCKER_STOP_SECONDS", "1")
+    process = started_chain(specs, data, tmp_path / "work")
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 20
+    while calls(docker)[-1][0] != "stop" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "goes on from here" in errors) == (130, True)
+    assert (docker / f"{calls(docker)[-1][-1]}.stopped").exists()
+
+
+def test_another_folder_has_containers_of_other_names(specs: Path, data: Path, tmp_path: Path) -> None:
+    names = []
+    for work in ("a", "b"):
+        options = ChainOptions(data=data, specs=specs, work=tmp_path / work)
+        names += [container_name(step, options) for step in chain(options)]
+    assert len(set(names)) == 2 * len(STEPS)
 
 
 def test_another_spec_does_not_go_on_from_an_old_checkpoint(
@@ -192,9 +252,11 @@ def test_dry_run_prints_what_would_run_and_runs_nothing(
     assert result.exit_code == 0
     lines = [shlex.split(line) for line in result.stdout.splitlines()]
     options = ChainOptions(data=data, specs=specs, work=tmp_path / "w")
-    assert lines == [docker_line(step, options, f"palletjack-tao-{step.name}") for step in chain(options)]
+    assert lines == [docker_line(step, options) for step in chain(options)]
     assert calls(docker) == []
     assert not (tmp_path / "w").exists()
+    run(specs, data, tmp_path / "w")
+    assert [["docker", *words] for words in calls(docker)] == lines
 
 
 def test_what_is_missing_is_named(specs: Path, data: Path, docker: Path, tmp_path: Path) -> None:

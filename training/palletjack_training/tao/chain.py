@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,15 @@ def chain(options: ChainOptions) -> list[Step]:
     ]
 
 
-def docker_line(step: Step, options: ChainOptions, container: str) -> list[str]:
+def container_name(step: Step, options: ChainOptions) -> str:
+    """A name that docker grants once for a step and a work folder."""
+    place = hashlib.sha256(str(options.work.resolve()).encode()).hexdigest()[:8]
+    return f"palletjack-tao-{step.name}-{place}"
+
+
+def docker_line(step: Step, options: ChainOptions) -> list[str]:
     """The `docker run` of a step. Files it makes belong to the caller; data and specs are read-only."""
-    line = ["docker", "run", "--rm", "--name", container, "--gpus", "all"]
+    line = ["docker", "run", "--rm", "--name", container_name(step, options), "--gpus", "all"]
     # The user has no entry in the container's passwd: programs that ask for a name and a home need these two.
     line += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp", "--env", "USER=tao"]
     line += ["--env", "TELEMETRY_OPT_OUT=yes"]

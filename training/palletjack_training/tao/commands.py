@@ -130,7 +130,7 @@ def run(
         _check_manifest(specs)
         if dry_run:
             for step in steps:
-                typer.echo(shlex.join(docker_line(step, options, f"palletjack-tao-{step.name}")))
+                typer.echo(shlex.join(docker_line(step, options)))
             return
         _check_specs(specs, data, gpus)
         run_chain(steps, options, lambda line: typer.echo(line, err=True))
@@ -186,6 +186,12 @@ def import_(
         )
     except (ImportModelError, RouteError, SpecError, ModelFolderError, OSError) as error:
         _fail(error)
+    if result.other_clustering:
+        typer.echo(
+            f"{spec}: postprocessing_config: {', '.join(result.other_clustering)} cluster otherwise there; "
+            f"a model folder has one clustering, and took that of {result.spec.classes[0]}",
+            err=True,
+        )
     scales = f", {result.scales} tensor scales in cal.json" if cal_json else ""
     typer.echo(f"{out}: {result.spec.name}, classes {', '.join(result.spec.classes)}{scales}")
 

@@ -30,10 +30,11 @@ class ImportModelError(ValueError):
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written, and how many tensor scales of cal.json were kept."""
+    """What was written, how many scales of cal.json were kept, and classes whose own clustering was not."""
 
     spec: ModelSpec
     scales: int
+    other_clustering: tuple[str, ...] = ()
 
 
 def import_model(
@@ -96,7 +97,7 @@ def import_model(
     written = write_model_folder(model, onnx_path, out)
     if cal_json is not None:
         _copy(cal_json, out / CAL_JSON)
-    return Imported(written, len(scales or ()))
+    return Imported(written, len(scales or ()), _other_clustering(spec, classes))
 
 
 def spec_classes(spec: Spec) -> tuple[str, ...]:
@@ -180,6 +181,15 @@ def _clustering(spec: Spec | None, classes: tuple[str, ...]) -> ClusteringSpec:
         score="mean",
         minimum_height=float(config.minimum_bounding_box_height),
     )
+
+
+def _other_clustering(spec: Spec | None, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Classes whose clustering differs from the first one's, which is what a model folder has room for."""
+    if spec is None:
+        return ()
+    entries = spec.message.postprocessing_config.target_class_config
+    first = entries[classes[0]].clustering_config
+    return tuple(name for name in classes[1:] if name in entries and entries[name].clustering_config != first)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from palletjack_training.tao.chain import ChainOptions, Step, docker_line
+from palletjack_training.tao.chain import ChainOptions, Step, container_name, docker_line
 from palletjack_training.tao.status_file import read_status
+from palletjack_training.tao.work_lock import WorkLock, WorkLocked, locked
 
 STATE = "state.json"
 STOP_SECONDS = 20
@@ -42,7 +43,8 @@ def run_chain(steps: Sequence[Step], options: ChainOptions, report: Report) -> l
     """Run what is not done yet and return the names of the steps that ran.
 
     Raises:
-        ChainError: docker or a spec is missing, or a step failed; the steps before stay done.
+        ChainError: docker or a spec is missing, the work folder is in use, or a step failed; the steps
+            before stay done.
         ChainInterrupted: SIGINT or SIGTERM came.
         OSError: the work folder cannot be written.
     """
@@ -54,6 +56,14 @@ def run_chain(steps: Sequence[Step], options: ChainOptions, report: Report) -> l
                 f"{options.specs / name}: expected a spec, found no such file: `palletjack tao spec`"
             )
     options.work.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(options.work) as lock:
+            return _run_steps(steps, options, lock, report)
+    except WorkLocked as error:
+        raise ChainError(str(error)) from None
+
+
+def _run_steps(steps: Sequence[Step], options: ChainOptions, lock: WorkLock, report: Report) -> list[str]:
     keys = step_keys(steps, options)
     done = read_state(options.work)
     ran: list[str] = []
@@ -66,7 +76,7 @@ def run_chain(steps: Sequence[Step], options: ChainOptions, report: Report) -> l
             done.pop(later.name, None)
         _write_state(options.work, done)
         _prepare(step, options, keys[step.name])
-        _run_step(step, options, title, report)
+        _run_step(step, options, title, lock, report)
         done[step.name] = keys[step.name]
         _write_state(options.work, done)
         ran.append(step.name)
@@ -123,15 +133,16 @@ def _prepare(step: Step, options: ChainOptions, key: str) -> None:
     started.write_text(key, encoding="utf-8")
 
 
-def _run_step(step: Step, options: ChainOptions, title: str, report: Report) -> None:
-    container = f"palletjack-tao-{step.name}-{os.getpid()}"
+def _run_step(step: Step, options: ChainOptions, title: str, lock: WorkLock, report: Report) -> None:
+    container = container_name(step, options)
     log = options.work / "logs" / f"{step.name}.log"
     log.parent.mkdir(exist_ok=True)
     report(f"{title}: log {log}")
     begin = time.monotonic()
-    code = _run_container(
-        docker_line(step, options, container), container, log, options.work / step.name, report
-    )
+    lock.name_container(container)
+    line = docker_line(step, options)
+    code = _run_container(line, container, log, options.work / step.name, lock, report)
+    lock.name_container("")
     status = read_status(options.work / step.name / "status.json")
     if status.verdict != "SUCCESS":
         said = status.message or "no verdict in status.json"
@@ -142,7 +153,9 @@ def _run_step(step: Step, options: ChainOptions, title: str, report: Report) -> 
     report(f"{title}: done in {time.monotonic() - begin:.0f} s")
 
 
-def _run_container(line: Sequence[str], container: str, log: Path, folder: Path, report: Report) -> int:
+def _run_container(
+    line: Sequence[str], container: str, log: Path, folder: Path, lock: WorkLock, report: Report
+) -> int:
     """Run the container to its end and return its exit code; a signal stops it first."""
     with log.open("ab") as file, _signals_as_interrupt():
         # A session of its own: Ctrl-C reaches us alone, and we stop the container in good order.
@@ -152,6 +165,8 @@ def _run_container(line: Sequence[str], container: str, log: Path, folder: Path,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Killed, we leave docker and its container behind: the folder stays theirs until they end.
+            pass_fds=(lock.descriptor,),
         )
         try:
             said = ""
@@ -169,10 +184,16 @@ def _run_container(line: Sequence[str], container: str, log: Path, folder: Path,
 
 
 def _stop(container: str, process: subprocess.Popen[bytes]) -> None:
+    # A second Ctrl-C is not to cut this short and leave the container running. Releases of docker spell
+    # the long name of -t differently.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     subprocess.run(
-        ["docker", "stop", "--time", str(STOP_SECONDS), container],
+        ["docker", "stop", "-t", str(STOP_SECONDS), container],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
         check=False,
     )
     try:
