@@ -121,25 +121,33 @@ def test_launch_table_names_every_declared_argument_and_no_other() -> None:
     assert documented == declared_launch_arguments()
 
 
+LOCO_ROWS = (("INT8", "loco"), ("FP32", "loco_fp32"))
+
+
 def test_the_readme_states_the_numbers_of_the_shipped_model() -> None:
-    loco = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())["metrics"]["loco"]
+    model = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())
     readme = (ROOT / "README.md").read_text()
-    for label, counts in (("at its threshold 0.65", loco["at_threshold"]), ("at 0.5", loco["at_half"])):
-        row = next(line for line in readme.split("\n") if f"`palletjack_lite`, {label}" in line)
+    for precision, key in LOCO_ROWS:
+        loco = model["metrics"][key]
+        counts = loco["at_threshold"]
+        assert counts["threshold"] == model["score_threshold"]
+        label = f"`palletjack_lite`, {precision}, at its threshold {model['score_threshold']:g}"
+        row = next(line for line in readme.split("\n") if label in line)
         numbers = [cell.strip() for cell in row.split("|")[3:7]]
         stated = [counts["precision"], counts["recall"], counts["f1"], loco["ap50"]]
         assert numbers == [f"{value:.2f}" for value in stated]
     words = " ".join(readme.split())
-    for low, high in loco["intervals_95"].values():
+    for low, high in model["metrics"]["loco"]["intervals_95"].values():
         assert f"{low:.2f} to {high:.2f}" in words
 
 
 def test_the_model_card_states_the_numbers_of_model_json() -> None:
     model = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())
-    loco = model["metrics"]["loco"]
     card = (ROOT / "models" / "palletjack_lite" / "README.md").read_text()
-    for label, counts in (("(LOCO), at 0.65", loco["at_threshold"]), ("the same, at 0.5", loco["at_half"])):
-        row = next(line for line in card.split("\n") if label in line)
+    for precision, key in LOCO_ROWS:
+        loco = model["metrics"][key]
+        counts = loco["at_threshold"]
+        row = next(line for line in card.split("\n") if f"(LOCO), {precision}" in line)
         stated = [loco["ap50"], loco["ap50_95"], counts["precision"], counts["recall"], counts["f1"]]
         assert [cell.strip() for cell in row.split("|")[2:8]] == [
             str(loco["boxes"]),
@@ -147,6 +155,7 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
         ]
     training = model["training"]
     assert f"{training['frames']:,} frames" in card
+    assert f"{training['dense']['steps']:,} steps" in card
     assert f"{training['steps']:,} steps" in card
     assert f"threshold {model['score_threshold']:g}" in card
 
