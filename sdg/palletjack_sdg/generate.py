@@ -23,6 +23,7 @@ from palletjack_sdg.labels import label_frame
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
 from palletjack_sdg.render import Renderer, RenderSettings, create_renderer
+from palletjack_sdg.scene import Scene
 from palletjack_sdg.seeding import draw_seed, substream
 from palletjack_sdg.sensor import apply_sensor
 
@@ -87,8 +88,15 @@ class FrameMaker:
         RenderError: the renderer cannot start.
     """
 
-    def __init__(self, job: GenerateJob, renderer: Renderer | None = None) -> None:
+    def __init__(
+        self,
+        job: GenerateJob,
+        renderer: Renderer | None = None,
+        dress: Callable[[Scene], Scene] | None = None,
+    ) -> None:
+        """``renderer``: another than the embedded one. ``dress`` puts other objects in a scene's places."""
         self._job = job
+        self._dress = dress
         self._recipe = load_recipe(job.recipe)
         self._renderer = renderer or create_renderer(job.render)
 
@@ -108,6 +116,8 @@ class FrameMaker:
         """Render, label, develop and write the frame of ``plan``, adding to ``seconds``."""
         seed, index = plan.seed, plan.index
         scene = timed(seconds, "build", lambda: build_scene(plan))
+        if self._dress is not None:
+            scene = self._dress(scene)
         sampler_seed = draw_seed(substream(seed, index, "path sampler"))
         result = self._renderer.render(scene, sampler_seed)
         seconds.update(result.seconds)
@@ -126,8 +136,16 @@ def timed(seconds: dict[str, float], stage: str, work: Callable[[], Any]) -> Any
     return result
 
 
-def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = None) -> GenerateSummary:
+def generate(
+    job: GenerateJob,
+    on_frame: Callable[[FrameReport], None] | None = None,
+    *,
+    maker: FrameMaker | None = None,
+    render: dict[str, Any] | None = None,
+) -> GenerateSummary:
     """Make what is missing of ``job`` and write the manifest; ``on_frame`` hears of every frame.
+
+    ``maker`` makes the frames in this process with a renderer of its own, whose settings are ``render``.
 
     Complete frames are kept, so an interrupted run goes on where it stopped. A frame that fails does
     not stop the others. Ctrl-C, the time limit and a full disk end the run after the frames in hand.
@@ -143,6 +161,8 @@ def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = 
     recipe = load_recipe(job.recipe)
     dataset = job.dataset
     identity = job_identity(job, recipe)
+    if render is not None:
+        identity["render"] = render
     check_same_job(dataset, identity)
     earlier = read_manifest(dataset.root) if dataset.manifest.exists() else {}
     dataset.create_folders(job.plans)
@@ -163,7 +183,7 @@ def generate(job: GenerateJob, on_frame: Callable[[FrameReport], None] | None = 
     stopped, description = None, None
     try:
         if missing:
-            stopped, description = run_frames(job, missing, note)
+            stopped, description = run_frames(job, missing, note, maker)
     finally:
         write_manifest(dataset, {**identity, **_record(dataset, earlier, description, failed)})
     return GenerateSummary(
@@ -198,12 +218,7 @@ def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
         "recipe_sha256": hashlib.sha256(recipe.model_dump_json(exclude={"labels"}).encode()).hexdigest(),
         "seed": job.seed,
         "image_format": job.image_format,
-        "render": {
-            "spp": job.render.spp,
-            "max_depth": job.render.max_depth,
-            "rr_depth": job.render.rr_depth,
-            "denoise": job.render.denoise,
-        },
+        "render": job.render.identity(),
         "labels": recipe.labels.model_dump(),
         "versions": _versions(),
     }

@@ -40,15 +40,19 @@ class _Worker:
     ready: bool = False
 
 
-def run_frames(job: GenerateJob, indices: Sequence[int], listener: Listener) -> Outcome:
+def run_frames(
+    job: GenerateJob, indices: Sequence[int], listener: Listener, maker: FrameMaker | None = None
+) -> Outcome:
     """Make the frames ``indices``; return why it stopped early (or None) and the renderer's description.
+
+    ``maker`` makes all of them, in this process.
 
     Raises:
         RenderError: the renderer cannot start.
     """
     deadline = None if job.time_limit_s is None else time.monotonic() + job.time_limit_s
-    if job.workers == 1:
-        return _run_here(job, indices, listener, deadline)
+    if maker is not None or job.workers == 1:
+        return _run_here(maker or FrameMaker(job), indices, listener, deadline)
     return _Dispatcher(job, indices, listener, deadline).run()
 
 
@@ -65,9 +69,8 @@ def make_frame(maker: FrameMaker, index: int) -> FrameReport:
 
 
 def _run_here(
-    job: GenerateJob, indices: Sequence[int], listener: Listener, deadline: float | None
+    maker: FrameMaker, indices: Sequence[int], listener: Listener, deadline: float | None
 ) -> Outcome:
-    maker = FrameMaker(job)
     description = maker.renderer.description
     try:
         for index in indices:

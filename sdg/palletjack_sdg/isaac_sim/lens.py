@@ -47,6 +47,11 @@ def bend_ids(ids: NDArray[np.int32], pinhole: Camera, camera: Camera) -> NDArray
     return np.asarray(_bend(ids.astype(np.float32), pinhole, camera, cv2.INTER_NEAREST)).astype(np.int32)
 
 
+def bend_depth(depth: NDArray[np.float32], pinhole: Camera, camera: Camera) -> NDArray[np.float32]:
+    """Return the pinhole's depth (H', W') as ``camera`` sees it (H, W), by the nearest pixel."""
+    return np.asarray(_bend(depth, pinhole, camera, cv2.INTER_NEAREST), dtype=np.float32)
+
+
 def _bend(image: NDArray[np.float32], pinhole: Camera, camera: Camera, interpolation: int) -> NDArray:
     if image.shape[:2] != (pinhole.height, pinhole.width):
         raise ValueError(f"image: expected {(pinhole.height, pinhole.width)}, found {image.shape[:2]}")

@@ -13,10 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdSemantics, UsdShade, Vt
+from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdShade, Vt
 
 from palletjack_sdg.geometry import Material, Part
+from palletjack_sdg.isaac_sim.assets import ReferencedProp
 from palletjack_sdg.isaac_sim.lens import pinhole_around
+from palletjack_sdg.isaac_sim.releases import Semantics
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
 from palletjack_sdg.sensor import srgb_decode
 
@@ -29,8 +31,10 @@ CAMERA_PATH = "/World/Camera"
 OPTICAL_TO_USD = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def write_stage(scene: Scene, path: Path) -> None:
+def write_stage(scene: Scene, path: Path, semantics: Semantics = "labels") -> None:
     """Write ``scene`` to ``path`` (.usda or .usdc) and its textures to a folder beside it.
+
+    ``semantics``: labels by UsdSemantics (Isaac Sim 5.0 and newer), or by the SemanticsAPI of 4.5.
 
     Raises:
         DistortionError: the camera's distortion folds back inside the image.
@@ -43,7 +47,7 @@ def write_stage(scene: Scene, path: Path) -> None:
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/World").GetPrim())
     for instance in scene.instances:
-        _add_instance(stage, instance, textures)
+        _add_instance(stage, instance, textures, semantics)
     for number, surface in enumerate(scene.surfaces):
         _add_surface(stage, f"/World/Room/surface_{number:02d}", surface, textures)
     for number, light in enumerate(scene.lights):
@@ -59,12 +63,19 @@ def instance_path(instance_id: int) -> str:
     return f"/World/Objects/object_{instance_id:05d}"
 
 
-def _add_instance(stage: Any, instance: Instance, textures: Path) -> None:
+def _add_instance(stage: Any, instance: Instance, textures: Path, semantics: Semantics) -> None:
     root = UsdGeom.Xform.Define(stage, instance_path(instance.instance_id))
     _place(root, instance.pose)
-    _label(root.GetPrim(), INSTANCE_TAXONOMY, str(instance.instance_id))
+    label = _label if semantics == "labels" else _label_by_semantics_api
+    label(root.GetPrim(), INSTANCE_TAXONOMY, str(instance.instance_id))
     if instance.label is not None:
-        _label(root.GetPrim(), CLASS_TAXONOMY, instance.label)
+        label(root.GetPrim(), CLASS_TAXONOMY, instance.label)
+    if isinstance(instance.prop, ReferencedProp):
+        asset = UsdGeom.Xform.Define(stage, f"{root.GetPath()}/asset")
+        _place(asset, instance.prop.to_object)
+        # A prim below: the asset's own root may carry transforms, which a reference's prim would replace.
+        stage.DefinePrim(f"{asset.GetPath()}/model").GetReferences().AddReference(instance.prop.url)
+        return
     for number, part in enumerate(instance.prop.parts):
         if len(part.faces):
             _add_part(stage, f"{root.GetPath()}/part_{number:03d}", part, textures)
@@ -176,4 +187,14 @@ def _place(node: Any, pose: NDArray[np.float64]) -> None:
 
 
 def _label(prim: Any, taxonomy: str, value: str) -> None:
+    from pxr import UsdSemantics
+
     UsdSemantics.LabelsAPI.Apply(prim, taxonomy).CreateLabelsAttr().Set(Vt.TokenArray([value]))
+
+
+def _label_by_semantics_api(prim: Any, taxonomy: str, value: str) -> None:
+    """Isaac Sim 4.5 reads a schema of its own, which usd-core does not know: written by its names."""
+    name = f"Semantics_{taxonomy}"
+    prim.AddAppliedSchema(f"SemanticsAPI:{name}")
+    for field, text in (("semanticType", taxonomy), ("semanticData", value)):
+        prim.CreateAttribute(f"semantic:{name}:params:{field}", Sdf.ValueTypeNames.String).Set(text)

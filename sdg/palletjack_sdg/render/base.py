@@ -40,6 +40,10 @@ class RenderSettings:
             if value < low:
                 raise ValueError(f"RenderSettings.{name}: expected at least {low}, found {value}")
 
+    def identity(self) -> dict[str, object]:
+        """What must be equal for two runs to write into the same folder."""
+        return {name: getattr(self, name) for name in ("spp", "max_depth", "rr_depth", "denoise")}
+
 
 @dataclass(frozen=True)
 class RenderResult:

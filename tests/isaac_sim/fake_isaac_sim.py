@@ -1,0 +1,292 @@
+"""A strict stand-in for Isaac Sim, built from contract/api.yaml: it records calls and refuses wrong ones.
+
+Refused: a name that the contract lacks for the release, an argument that the signature lacks, importing
+omni.*, isaacsim.core.* or pxr before SimulationApp was made, a launch option or renderer that does not exist,
+and calls out of order. Stages are opened by the real pxr; ``picture`` makes what the annotators give.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import inspect
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from palletjack_sdg.isaac_sim import contract_folder
+
+NOT_BEFORE = ("omni", "pxr", "isaacsim.core", "isaacsim.storage")
+Picture = Callable[[Any, int, int], dict[str, Any]]
+VERSIONS = {"4.5": "4.5.0", "5": "5.1.0", "6": "6.2.0"}
+
+
+class Misuse(AssertionError):
+    """Something that Isaac Sim would not have accepted."""
+
+
+class _Guard(importlib.abc.MetaPathFinder):
+    def __init__(self, fake: FakeIsaacSim) -> None:
+        self._fake = fake
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        if any(name == word or name.startswith(word + ".") for word in NOT_BEFORE):
+            if not self._fake.started:
+                raise Misuse(f"import {name} before SimulationApp was made")
+            if name.split(".")[0] in ("omni", "isaacsim"):
+                raise ModuleNotFoundError(f"the contract has no module {name}", name=name)
+
+
+class FakeIsaacSim:
+    """Call ``install`` in a process that has imported nothing of Isaac Sim or USD."""
+
+    def __init__(self, release: str, picture: Picture | None = None) -> None:
+        self.release = release
+        self.contract = yaml.safe_load((contract_folder() / "api.yaml").read_text())
+        self.picture = picture
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.started = False
+        self.closed = False
+        self.stage: Any = None
+        self.loading = 0
+        self.products: list[Any] = []
+        self.playing = False
+        self.on_update: Callable[[], None] | None = None
+        self.graphs: list[dict[str, Any]] = []
+
+    def install(self) -> FakeIsaacSim:
+        """Put the modules in place; those of before the start are importable only after it."""
+        if "pxr" in sys.modules:
+            raise Misuse("pxr was imported before the stand-in was installed")
+        sys.meta_path.insert(0, _Guard(self))
+        root = types.ModuleType("isaacsim")
+        root.__path__ = []  # type: ignore[attr-defined]
+        root.SimulationApp = self._make_app  # type: ignore[attr-defined]
+        sys.modules["isaacsim"] = root
+        return self
+
+    def called(self, name: str) -> list[dict[str, Any]]:
+        """Arguments of every call whose dotted name ends with ``name``."""
+        return [arguments for full, arguments in self.calls if full.endswith(name)]
+
+    def bind(self, name: str, text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Record a call; Misuse where the signature does not take it or the app is not running."""
+        try:
+            bound = signature(text).bind(*args, **kwargs)
+        except TypeError as error:
+            raise Misuse(f"{name}({text}): {error}") from None
+        if self.closed:
+            raise Misuse(f"{name} after SimulationApp was closed")
+        bound.apply_defaults()
+        self.calls.append((name, dict(bound.arguments)))
+        return dict(bound.arguments)
+
+    def method(self, owner: str, name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Record a method's call."""
+        methods = self.contract["methods"][owner]
+        if name not in methods:
+            raise Misuse(f"{owner} has no {name}")
+        return self.bind(f"{owner}.{name}", methods[name], args, kwargs)
+
+    def _make_app(self, *args: Any, **kwargs: Any) -> Any:
+        given = self.bind(
+            "SimulationApp", self.contract["functions"]["isaacsim.SimulationApp"]["signature"], args, kwargs
+        )
+        if self.started:
+            raise Misuse("SimulationApp was made twice")
+        config = given["launch_config"] or {}
+        unknown = set(config) - set(self.contract["launch_config"])
+        if unknown:
+            raise Misuse(f"launch_config: unknown {sorted(unknown)}")
+        if config.get("renderer", "PathTracing") not in self.contract["renderers"]:
+            raise Misuse(f"launch_config: renderer: unknown {config['renderer']}")
+        self.started = True
+        self._make_modules()
+        return _App(self)
+
+    def _make_modules(self) -> None:
+        for name, entry in self.contract["functions"].items():
+            if name != "isaacsim.SimulationApp" and self.release in entry.get(
+                "releases", self.contract["releases"]
+            ):
+                parent, _, last = name.rpartition(".")
+                setattr(self._module(parent), last, self._function(name, entry["signature"]))
+
+    def _module(self, name: str) -> Any:
+        if name not in sys.modules:
+            module = types.ModuleType(name)
+            module.__path__ = []  # type: ignore[attr-defined]
+            sys.modules[name] = module
+            parent, _, last = name.rpartition(".")
+            if parent:
+                setattr(self._module(parent), last, module)
+        return sys.modules[name]
+
+    def _function(self, name: str, text: str) -> Callable[..., Any]:
+        def function(*args: Any, **kwargs: Any) -> Any:
+            given = self.bind(name, text, args, kwargs)
+            act = getattr(self, "_do_" + name.rpartition(".")[2], None)
+            return act(given) if act is not None else None
+
+        return function
+
+    def _do_get_version(self, given: dict[str, Any]) -> tuple[str, ...]:
+        return (VERSIONS[self.release], "", *VERSIONS[self.release].split("."), "", "", "")
+
+    def _do_open_stage(self, given: dict[str, Any]) -> Any:
+        from pxr import Usd
+
+        if any(not product.destroyed for product in self.products):
+            raise Misuse("open_stage while a render product is alive")
+        path = given["usd_path"]
+        self.stage = Usd.Stage.Open(path) if Path(path).exists() else None
+        self.loading = 2
+        opened = self.stage is not None
+        return (opened, self.stage) if self.release == "6" else opened
+
+    def _do_get_current_stage(self, given: dict[str, Any]) -> Any:
+        return self.stage
+
+    def _do_is_stage_loading(self, given: dict[str, Any]) -> bool:
+        return self.loading > 0
+
+    def _do_enable_extension(self, given: dict[str, Any]) -> bool:
+        return True
+
+    def _do_play(self, given: dict[str, Any]) -> None:
+        self.playing = True
+
+    def _do_get_timeline_interface(self, given: dict[str, Any]) -> Any:
+        return _Timeline(self)
+
+    def _do_get_assets_root_path(self, given: dict[str, Any]) -> str:
+        return "file:///assets"
+
+    def _do_add_reference_to_stage(self, given: dict[str, Any]) -> Any:
+        path = given.get("path", given.get("prim_path"))
+        prim = self.stage.DefinePrim(path, given["prim_type"])
+        prim.GetReferences().AddReference(given["usd_path"])
+        return prim
+
+    def _do_render_product(self, given: dict[str, Any]) -> Any:
+        if self.stage is None or self.loading:
+            raise Misuse("render_product before the stage has loaded")
+        if not self.stage.GetPrimAtPath(given["camera"]):
+            raise Misuse(f"render_product: no camera at {given['camera']}")
+        self.products.append(_Product(self, given["resolution"]))
+        return self.products[-1]
+
+    def _do_get_annotator(self, given: dict[str, Any]) -> Any:
+        if given["name"] not in self.contract["annotators"]:
+            raise Misuse(f"no annotator {given['name']}")
+        known = set(self.contract["annotators"][given["name"]].get("init_params", ()))
+        if set(given["init_params"] or ()) - known:
+            raise Misuse(f"{given['name']}: unknown init_params {given['init_params']}")
+        return _Annotator(self, given["name"])
+
+    def _do_step(self, given: dict[str, Any]) -> None:
+        alive = [product for product in self.products if not product.destroyed]
+        if not alive or not any(product.annotators for product in alive):
+            raise Misuse("step with no annotator on a render product")
+        for product in alive:
+            assert self.picture is not None
+            product.data = self.picture(self.stage, *product.resolution)
+
+    def _do_edit(self, given: dict[str, Any]) -> None:
+        self.graphs.append(given)
+
+
+class _App:
+    def __init__(self, fake: FakeIsaacSim) -> None:
+        self._fake = fake
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._fake.method("SimulationApp", "update", *args, **kwargs)
+        self._fake.loading = max(0, self._fake.loading - 1)
+        if self._fake.on_update is not None:
+            self._fake.on_update()
+
+    def is_running(self) -> bool:
+        self._fake.method("SimulationApp", "is_running")
+        return True
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        self._fake.method("SimulationApp", "close", *args, **kwargs)
+        self._fake.closed = True
+
+
+class _Timeline:
+    def __init__(self, fake: FakeIsaacSim) -> None:
+        self._fake = fake
+
+    def play(self) -> None:
+        self._fake.method("Timeline", "play")
+        self._fake.playing = True
+
+
+class _Product:
+    def __init__(self, fake: FakeIsaacSim, resolution: tuple[int, int]) -> None:
+        self._fake = fake
+        self.resolution = resolution
+        self.annotators: set[str] = set()
+        self.data: dict[str, Any] | None = None
+        self.destroyed = False
+
+    def destroy(self) -> None:
+        self._fake.method("RenderProduct", "destroy")
+        if self.annotators:
+            raise Misuse(f"render product destroyed with {sorted(self.annotators)} attached")
+        self.destroyed = True
+
+
+class _Annotator:
+    def __init__(self, fake: FakeIsaacSim, name: str) -> None:
+        self._fake = fake
+        self._name = name
+        self._product: _Product | None = None
+
+    def attach(self, *args: Any, **kwargs: Any) -> None:
+        given = self._fake.method("Annotator", "attach", *args, **kwargs)
+        (self._product,) = given["render_products"]
+        self._product.annotators.add(self._name)
+
+    def detach(self, *args: Any, **kwargs: Any) -> None:
+        self._fake.method("Annotator", "detach", *args, **kwargs)
+        if self._product is not None:
+            self._product.annotators.discard(self._name)
+
+    def get_data(self) -> Any:
+        self._fake.method("Annotator", "get_data")
+        if self._product is None or self._product.data is None:
+            raise Misuse(f"{self._name}: get_data before attach and step")
+        return self._typed(self._product.data[self._name])
+
+    def _typed(self, data: Any) -> Any:
+        entry = self._fake.contract["annotators"][self._name]
+        array = np.asarray(data["data"] if isinstance(data, dict) else data)
+        if array.dtype != entry["dtype"]:
+            raise Misuse(f"{self._name}: the stand-in's picture has {array.dtype}")
+        return data
+
+
+def signature(text: str) -> inspect.Signature:
+    """Return the signature whose parameters ``text`` lists, with literal defaults."""
+    arguments = ast.parse(f"def function({text}): pass").body[0].args  # type: ignore[attr-defined]
+    kinds = inspect.Parameter
+    positional = [*arguments.posonlyargs, *arguments.args]
+    missing = len(positional) - len(arguments.defaults)
+    defaults = [kinds.empty] * missing + [ast.literal_eval(value) for value in arguments.defaults]
+    parameters = [
+        kinds(item.arg, kinds.POSITIONAL_OR_KEYWORD, default=default)
+        for item, default in zip(positional, defaults, strict=True)
+    ]
+    parameters += [
+        kinds(item.arg, kinds.KEYWORD_ONLY, default=kinds.empty if value is None else ast.literal_eval(value))
+        for item, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
+    return inspect.Signature(parameters)
