@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import STOP, Decision, RobotPose, Velocity
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.cameras import Frame, RobotCamera
 from palletjack_sim.ground_truth import GroundTruth, Match, match
-from palletjack_sim.mujoco_model import build_model
-from palletjack_sim.physics import RobotPhysics
 from palletjack_sim.route import StraightRoute
 from palletjack_sim.scenario import Scenario
 from palletjack_sim.world import World
@@ -48,10 +47,38 @@ class Tick:
     sight: Sight | None
 
 
+class Physics(Protocol):
+    """What moves the robot and notes what it touches; the frame of ``pose`` is the world."""
+
+    collisions: list[tuple[float, int]]
+
+    @property
+    def pose(self) -> RobotPose:
+        """Pose of base_link and forward speed; its stamp is the simulated time."""
+        ...
+
+    @property
+    def yaw_rate(self) -> float:
+        """Turning speed in rad/s."""
+        ...
+
+    def command(self, velocity: Velocity) -> None:
+        """Ask for ``velocity``."""
+        ...
+
+    def advance(self, duration: float) -> None:
+        """Simulate ``duration`` seconds."""
+        ...
+
+    def clearance(self, instance_ids: set[int]) -> float:
+        """Least distance in metres from the robot to the given objects."""
+        ...
+
+
 class Episode:
     """Owns the physics, the camera's schedule and the route. ``autonomy`` is asked for everything else."""
 
-    def __init__(self, scenario: Scenario, world: World, camera: RobotCamera, physics: RobotPhysics) -> None:
+    def __init__(self, scenario: Scenario, world: World, camera: RobotCamera, physics: Physics) -> None:
         self.scenario = scenario
         self.world = world
         self.truth = GroundTruth(world)
@@ -107,6 +134,9 @@ def make_episode(
     scenario: Scenario, world: World, quality: str, seed: int, *, samples_per_pixel: int = 4
 ) -> Episode:
     """Build physics and camera of one run; ``quality`` is one of cameras.QUALITIES."""
+    from palletjack_sim.mujoco_model import build_model
+    from palletjack_sim.physics import RobotPhysics
+
     world_model = build_model(scenario, world)
     camera: RobotCamera
     if quality == "rasterized":

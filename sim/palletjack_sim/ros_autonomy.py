@@ -136,6 +136,9 @@ class RosAutonomy:
         if self._with_detector:
             needed["a detector that listens to images"] = lambda: self._image.get_subscription_count() > 0
             needed["a detector that publishes"] = lambda: self.node.count_publishers(topics["detections"]) > 0
+        self._wait_for(needed)
+
+    def _wait_for(self, needed: dict[str, Callable[[], bool]]) -> None:
         deadline = time.monotonic() + self._patience.start
         while missing := [name for name, there in needed.items() if not there()]:
             if time.monotonic() > deadline:
@@ -149,7 +152,7 @@ class RosAutonomy:
         """Publish the new time and where the robot is."""
         stamp, frames = stamp_message(pose.stamp), self._names.frames
         self._tick_stamp = pose.stamp
-        self._clock.publish(Clock(clock=stamp))
+        self._send_clock(pose.stamp)
         self._pose_messages = (
             odometry_message(pose, yaw_rate, stamp, frames["odometry"], frames["base"]),
             TFMessage(transforms=[robot_transform(pose, stamp, frames["odometry"], frames["base"])]),
@@ -208,7 +211,7 @@ class RosAutonomy:
             self._command_raw.publish(twist_message(raw))
 
         def send_again() -> None:
-            self._clock.publish(Clock(clock=stamp_message(stamp)))
+            self._send_clock(stamp)
             self._send_pose()
             send()
 
@@ -246,6 +249,9 @@ class RosAutonomy:
                 resend = now + again
             self._executor.spin_once(timeout_sec=POLL_S)
 
+    def _send_clock(self, stamp: float) -> None:
+        self._clock.publish(Clock(clock=stamp_message(stamp)))
+
     def _send_pose(self) -> None:
         odometry, transforms = self._pose_messages
         self._odometry.publish(odometry)
@@ -256,15 +262,22 @@ class RosAutonomy:
 
     def _make_publishers(self) -> None:
         topics, make = self._names.topics, self.node.create_publisher
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._clock = make(Clock, topics["clock"], 10)
         self._image = make(Image, topics["image"], 2)
         self._camera_info = make(CameraInfo, topics["camera_info"], 2)
         self._odometry = make(Odometry, topics["odometry"], 10)
         self._transforms = make(TFMessage, topics["transforms"], 10)
-        self._static_transforms = make(TFMessage, topics["static_transforms"], latched)
         self._ground_truth = make(Detection2DArray, topics["ground_truth"], 10)
-        self._command_raw = make(Twist, topics["command_raw"], 10)
+        self._make_static_publisher()
+        self._make_command_publisher()
+
+    def _make_static_publisher(self) -> None:
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        topic = self._names.topics["static_transforms"]
+        self._static_transforms = self.node.create_publisher(TFMessage, topic, latched)
+
+    def _make_command_publisher(self) -> None:
+        self._command_raw = self.node.create_publisher(Twist, self._names.topics["command_raw"], 10)
 
     def _make_subscriptions(self) -> None:
         topics, make = self._names.topics, self.node.create_subscription

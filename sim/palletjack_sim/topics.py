@@ -19,6 +19,8 @@ TOPICS = (
     "command",
     "detections",
     "ground_truth",
+    "ground_truth_labels",
+    "ground_truth_3d",
     "guard_state",
 )
 FRAMES = ("odometry", "base", "camera")

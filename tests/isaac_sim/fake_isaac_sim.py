@@ -22,7 +22,8 @@ import yaml
 from palletjack_sdg.isaac_sim import contract_folder
 
 NOT_BEFORE = ("omni", "pxr", "isaacsim.core", "isaacsim.storage")
-Picture = Callable[[Any, int, int], dict[str, Any]]
+# Stage, path of the camera, width and height to the data of each annotator.
+Picture = Callable[[Any, str, int, int], dict[str, Any]]
 VERSIONS = {"4.5": "4.5.0", "5": "5.1.0", "6": "6.2.0"}
 
 
@@ -58,6 +59,7 @@ class FakeIsaacSim:
         self.playing = False
         self.on_update: Callable[[], None] | None = None
         self.graphs: list[dict[str, Any]] = []
+        self.assets = "/nowhere"
 
     def install(self) -> FakeIsaacSim:
         """Put the modules in place; those of before the start are importable only after it."""
@@ -116,6 +118,8 @@ class FakeIsaacSim:
             ):
                 parent, _, last = name.rpartition(".")
                 setattr(self._module(parent), last, self._function(name, entry["signature"]))
+        keys = {key: key for key in self.contract["graph_keys"]}
+        self._module("omni.graph.core.Controller").Keys = types.SimpleNamespace(**keys)
 
     def _module(self, name: str) -> Any:
         if name not in sys.modules:
@@ -165,7 +169,7 @@ class FakeIsaacSim:
         return _Timeline(self)
 
     def _do_get_assets_root_path(self, given: dict[str, Any]) -> str:
-        return "file:///assets"
+        return self.assets
 
     def _do_add_reference_to_stage(self, given: dict[str, Any]) -> Any:
         path = given.get("path", given.get("prim_path"))
@@ -178,7 +182,7 @@ class FakeIsaacSim:
             raise Misuse("render_product before the stage has loaded")
         if not self.stage.GetPrimAtPath(given["camera"]):
             raise Misuse(f"render_product: no camera at {given['camera']}")
-        self.products.append(_Product(self, given["resolution"]))
+        self.products.append(_Product(self, given["camera"], given["resolution"]))
         return self.products[-1]
 
     def _do_get_annotator(self, given: dict[str, Any]) -> Any:
@@ -194,10 +198,24 @@ class FakeIsaacSim:
         if not alive or not any(product.annotators for product in alive):
             raise Misuse("step with no annotator on a render product")
         for product in alive:
-            assert self.picture is not None
-            product.data = self.picture(self.stage, *product.resolution)
+            product.shoot()
 
     def _do_edit(self, given: dict[str, Any]) -> None:
+        """Refuse what the node library would: types, attributes and ends of connections that do not exist."""
+        from palletjack_sim.isaac_sim.graph import load_schemas
+
+        if set(given["graph_id"]) != {"graph_path", "evaluator_name"}:
+            raise Misuse(f"edit: graph {given['graph_id']}")
+        schemas, commands = load_schemas(self.release), given["edit_commands"]
+        if set(commands) - set(self.contract["graph_keys"]):
+            raise Misuse(f"edit: unknown commands {set(commands)}")
+        nodes = dict(commands["CREATE_NODES"])
+        ends = [end for pair in commands["CONNECT"] for end in pair]
+        for end in [*ends, *(name for name, _ in commands["SET_VALUES"])]:
+            node, _, attribute = end.partition(".")
+            side, _, name = attribute.partition(":")
+            if node not in nodes or name not in getattr(schemas[nodes[node]], side):
+                raise Misuse(f"edit: no attribute {end}")
         self.graphs.append(given)
 
 
@@ -208,6 +226,8 @@ class _App:
     def update(self, *args: Any, **kwargs: Any) -> None:
         self._fake.method("SimulationApp", "update", *args, **kwargs)
         self._fake.loading = max(0, self._fake.loading - 1)
+        for product in self._fake.products:
+            product.stale = self._fake.playing and bool(product.annotators)
         if self._fake.on_update is not None:
             self._fake.on_update()
 
@@ -230,12 +250,21 @@ class _Timeline:
 
 
 class _Product:
-    def __init__(self, fake: FakeIsaacSim, resolution: tuple[int, int]) -> None:
+    def __init__(self, fake: FakeIsaacSim, camera: str, resolution: tuple[int, int]) -> None:
         self._fake = fake
+        self._camera = camera
+        self.path = f"/Render/{len(fake.products)}"
         self.resolution = resolution
+        self.stale = False
         self.annotators: set[str] = set()
         self.data: dict[str, Any] | None = None
         self.destroyed = False
+
+    def shoot(self) -> None:
+        """Make the picture of now."""
+        assert self._fake.picture is not None
+        self.data = self._fake.picture(self._fake.stage, self._camera, *self.resolution)
+        self.stale = False
 
     def destroy(self) -> None:
         self._fake.method("RenderProduct", "destroy")
@@ -262,6 +291,8 @@ class _Annotator:
 
     def get_data(self) -> Any:
         self._fake.method("Annotator", "get_data")
+        if self._product is not None and self._product.stale:
+            self._product.shoot()
         if self._product is None or self._product.data is None:
             raise Misuse(f"{self._name}: get_data before attach and step")
         return self._typed(self._product.data[self._name])

@@ -16,7 +16,6 @@ from palletjack_sdg.render.base import RenderSettings
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene
 
 FIRST_ID = 2
-CAMERA = "/World/Camera"
 
 
 class StagePicture:
@@ -28,9 +27,9 @@ class StagePicture:
         self._renderer = MitsubaRenderer(RenderSettings(spp=4, max_depth=4, denoise=False, variant="cpu"))
         self._fault = fault
 
-    def __call__(self, stage: Any, width: int, height: int) -> dict[str, Any]:
-        """Render ``stage`` from its camera."""
-        scene, paths = read_scene(stage, width, height)
+    def __call__(self, stage: Any, camera: str, width: int, height: int) -> dict[str, Any]:
+        """Render ``stage`` from the camera at that path."""
+        scene, paths = read_scene(stage, camera, width, height)
         result = self._renderer.render(scene, 0)
         colour = np.concatenate([result.linear, np.ones((height, width, 1), np.float32)], axis=2)
         ids = result.instance_ids.astype(np.uint32)
@@ -43,10 +42,11 @@ class StagePicture:
             "HdrColor": np.clip(colour, 0.0, 65504.0).astype(np.float16),
             "instance_id_segmentation": {"data": ids, "info": {"idToLabels": labels}},
             "distance_to_image_plane": result.depth,
+            "rgb": np.clip(colour * 25.0, 0.0, 255.0).astype(np.uint8),
         }
 
 
-def read_scene(stage: Any, width: int, height: int) -> tuple[Scene, dict[int, str]]:
+def read_scene(stage: Any, camera_path: str, width: int, height: int) -> tuple[Scene, dict[int, str]]:
     """Return the stage as a scene with one instance for each mesh, and the path of each instance id."""
     from pxr import UsdGeom, UsdLux
 
@@ -63,7 +63,7 @@ def read_scene(stage: Any, width: int, height: int) -> tuple[Scene, dict[int, st
             lights.append(_light(UsdLux.RectLight(prim), world))
         elif prim.IsA(UsdLux.DomeLight):
             ambient = _radiance(UsdLux.DomeLight(prim))
-    camera = _camera(UsdGeom.Camera(stage.GetPrimAtPath(CAMERA)), cache, width, height)
+    camera = _camera(UsdGeom.Camera(stage.GetPrimAtPath(camera_path)), cache, width, height)
     return Scene(tuple(instances), (), tuple(lights), camera, ambient), paths
 
 

@@ -31,10 +31,13 @@ CAMERA_PATH = "/World/Camera"
 OPTICAL_TO_USD = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def write_stage(scene: Scene, path: Path, semantics: Semantics = "labels") -> None:
+def write_stage(
+    scene: Scene, path: Path, semantics: Semantics = "labels", *, instance_labels: bool = True
+) -> None:
     """Write ``scene`` to ``path`` (.usda or .usdc) and its textures to a folder beside it.
 
     ``semantics``: labels by UsdSemantics (Isaac Sim 5.0 and newer), or by the SemanticsAPI of 4.5.
+    ``instance_labels``: label every object with the plan's id too, not only with its class.
 
     Raises:
         DistortionError: the camera's distortion folds back inside the image.
@@ -47,7 +50,7 @@ def write_stage(scene: Scene, path: Path, semantics: Semantics = "labels") -> No
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/World").GetPrim())
     for instance in scene.instances:
-        _add_instance(stage, instance, textures, semantics)
+        _add_instance(stage, instance, textures, semantics, instance_labels)
     for number, surface in enumerate(scene.surfaces):
         _add_surface(stage, f"/World/Room/surface_{number:02d}", surface, textures)
     for number, light in enumerate(scene.lights):
@@ -63,11 +66,14 @@ def instance_path(instance_id: int) -> str:
     return f"/World/Objects/object_{instance_id:05d}"
 
 
-def _add_instance(stage: Any, instance: Instance, textures: Path, semantics: Semantics) -> None:
+def _add_instance(
+    stage: Any, instance: Instance, textures: Path, semantics: Semantics, instance_labels: bool
+) -> None:
     root = UsdGeom.Xform.Define(stage, instance_path(instance.instance_id))
     _place(root, instance.pose)
     label = _label if semantics == "labels" else _label_by_semantics_api
-    label(root.GetPrim(), INSTANCE_TAXONOMY, str(instance.instance_id))
+    if instance_labels:
+        label(root.GetPrim(), INSTANCE_TAXONOMY, str(instance.instance_id))
     if instance.label is not None:
         label(root.GetPrim(), CLASS_TAXONOMY, instance.label)
     if isinstance(instance.prop, ReferencedProp):

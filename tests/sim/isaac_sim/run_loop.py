@@ -1,0 +1,101 @@
+"""Runs the closed-loop script in a process of its own against the stand-in, with a guard called directly.
+
+python -m tests.sim.isaac_sim.run_loop '{"log": "calls.json", "assets": "assets"}' <script's arguments>
+
+The stand-in's robot does what the guard lets through; it moves on the stage, and the camera sees that stage.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palletjack_detection.detections import Detections
+from palletjack_detection.guard import Decision, RobotPose, Velocity
+from palletjack_sim.autonomy import DirectAutonomy
+from palletjack_sim.scenario import Scenario
+from tests.isaac_sim.fake_isaac_sim import FakeIsaacSim
+from tests.isaac_sim.stage_picture import StagePicture
+
+
+class FakeBridge(DirectAutonomy):
+    """Implements run.Link: a robot without inertia that follows the guard from update to update."""
+
+    def begin(self, fake: FakeIsaacSim, scenario: Scenario, slow: float) -> None:
+        """Put the robot at its start; each update takes ``slow`` times a control period."""
+        start = scenario.robot.start
+        self._fake = fake
+        self._period = slow / scenario.control_rate_hz
+        self._where = RobotPose(0.0, start.x, start.y, math.radians(start.yaw_deg), 0.0)
+        self._allowed = Velocity()
+        fake.on_update = self._update
+
+    def wait_for_graph(self) -> None:
+        """It is there."""
+        assert not self._fake.playing
+
+    def close(self) -> None:
+        """Nothing to take apart."""
+
+    def next_pose(self, after: float) -> tuple[RobotPose, float]:
+        """The pose after the last update."""
+        assert self._where.stamp > after
+        return self._where, self._allowed.angular
+
+    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+        """Truth as detections."""
+        return super().image(stamp, rgb, truth)
+
+    def drive(self, stamp: float, raw: Velocity) -> Decision:
+        """Ask the guard and remember its command."""
+        decision = super().drive(stamp, raw)
+        self._allowed = decision.command
+        return decision
+
+    def _update(self) -> None:
+        if not self._fake.playing:
+            return
+        old, speed, turn = self._where, self._allowed.linear, self._allowed.angular
+        yaw = old.yaw + turn * self._period
+        x = old.x + speed * math.cos(yaw) * self._period
+        y = old.y + speed * math.sin(yaw) * self._period
+        self._where = RobotPose(old.stamp + self._period, x, y, yaw, speed)
+        self._move()
+
+    def _move(self) -> None:
+        from pxr import Gf
+
+        where = self._where
+        matrix = Gf.Matrix4d().SetRotate(Gf.Rotation(Gf.Vec3d(0, 0, 1), math.degrees(where.yaw)))
+        matrix.SetTranslateOnly(Gf.Vec3d(where.x, where.y, 0.0))
+        self._fake.stage.GetPrimAtPath("/World/Robot").GetAttribute("xformOp:transform").Set(matrix)
+
+
+def main() -> int:
+    """Install, run, write the calls and the graph down."""
+    setting: dict[str, Any] = json.loads(sys.argv[1])
+    fake = FakeIsaacSim(setting.get("release", "6"), StagePicture()).install()
+    fake.assets = setting["assets"]
+    from palletjack_sim.isaac_sim import run
+
+    def make_link(scenario: Scenario, *_: Any) -> FakeBridge:
+        nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
+        bridge = FakeBridge.for_scenario(scenario, (lambda rgb: nothing) if setting.get("blind") else None)
+        bridge.begin(fake, scenario, float(setting.get("slow", 1.0)))
+        return bridge
+
+    run.make_link = make_link  # type: ignore[assignment]
+    code = run.main(sys.argv[2:])
+    written = {"calls": fake.calls, "graphs": fake.graphs}
+    Path(setting["log"]).write_text(json.dumps(written, default=str))
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

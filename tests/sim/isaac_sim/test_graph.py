@@ -1,0 +1,183 @@
+"""The bridge's graph against node schemas, and the schemas against the wheels that they were read from."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from palletjack_sim.isaac_sim import data_folder
+from palletjack_sim.isaac_sim.graph import (
+    GraphError,
+    GraphSpec,
+    NodeSpec,
+    check,
+    fill,
+    load_graph,
+    load_schemas,
+)
+from palletjack_sim.isaac_sim.read_schemas import read_schemas
+from palletjack_sim.isaac_sim.robot import RobotPrims, load_robots
+from palletjack_sim.isaac_sim.run import graph_values
+from palletjack_sim.scenario import load_scenario
+from palletjack_sim.topics import load_topics
+
+ROOT = Path(__file__).parents[3]
+TOPICS = ROOT / "ros2_ws" / "src" / "palletjack_detection" / "config" / "topics.yaml"
+PRIMS = RobotPrims("/World/Robot/model/chassis_link", "/World/Robot/model/chassis_link", ())
+BRIDGE = "isaacsim.ros2.bridge."
+
+
+def filled() -> GraphSpec:
+    robot = load_robots()["nova_carter"]
+    values = graph_values(load_scenario("head_on"), load_topics(TOPICS), robot, PRIMS, "/Render/camera")
+    return fill(load_graph(), values)
+
+
+def changed(node: str, **inputs: Any) -> GraphSpec:
+    graph = filled()
+    old = graph.nodes[node]
+    new = NodeSpec(type=old.type, inputs={**old.inputs, **inputs})
+    return graph.model_copy(update={"nodes": {**graph.nodes, node: new}})
+
+
+@pytest.mark.parametrize("release", ["6", "5"])
+def test_the_shipped_graph_fits_every_release_that_it_is_for(release: str) -> None:
+    graph = filled()
+    check(graph, load_schemas(release))
+    assert release in graph.extensions
+
+
+def test_topics_and_frames_are_those_of_the_one_file() -> None:
+    graph, names = filled(), load_topics(TOPICS)
+    used = {
+        "clock": "clock",
+        "image": "image",
+        "camera_info": "camera_info",
+        "odometry": "odometry",
+        "transform": "transforms",
+        "command": "command",
+        "ground_truth": "ground_truth",
+        "ground_truth_3d": "ground_truth_3d",
+    }
+    for node, role in used.items():
+        assert graph.nodes[node].inputs["topicName"] == names.topics[role]
+    assert graph.nodes["odometry"].inputs["chassisFrameId"] == names.frames["base"]
+    assert graph.nodes["image"].inputs["frameId"] == names.frames["camera"]
+    # 20 control steps and 5 pictures a second: three of four are skipped.
+    assert graph.nodes["image"].inputs["frameSkipCount"] == 3
+
+
+@pytest.mark.parametrize("attribute", ["chassisPrim", "odomFrame", "baseFrameId"])
+def test_odometry_attributes_that_do_not_exist_are_refused(attribute: str) -> None:
+    """Samples set attributes of that kind on the publisher, which has none of them."""
+    with pytest.raises(GraphError, match=f"ROS2PublishOdometry has no input {attribute}"):
+        check(changed("odometry", **{attribute: "base_link"}), load_schemas())
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "message"),
+    [
+        ("drive", {"wheelRadius": "0.14"}, "drive.wheelRadius: expected double, found '0.14'"),
+        ("image", {"frameSkipCount": -1}, "image.frameSkipCount: expected uint, found -1"),
+        ("image", {"enabled": 1}, "image.enabled: expected bool, found 1"),
+        ("clock", {"queueSize": True}, "clock.queueSize: expected uint64, found True"),
+        ("wheels", {"jointNames": "left"}, r"wheels.jointNames: expected token\[\], found 'left'"),
+        ("measure", {"chassisPrim": "chassis"}, "measure.chassisPrim: expected target, found 'chassis'"),
+        ("clock", {"timeStamp": 0.0}, "clock.inputs:timeStamp: has a value and a connection"),
+    ],
+)
+def test_wrong_values_are_named(node: str, inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        check(changed(node, **inputs), load_schemas())
+
+
+@pytest.mark.parametrize(
+    ("connection", "message"),
+    [
+        (("time.outputs:simulationTime", "odometry.inputs:position"), "is double, .* is vectord"),
+        (("measure.outputs:orientation", "turn.inputs:tuple"), r"is quatd\[4\], .* is any3"),
+        (("time.outputs:time", "clock.inputs:timeStamp"), "has no such attribute"),
+        (("clocks.outputs:x", "clock.inputs:timeStamp"), "of a node of this graph"),
+        (("tick.outputs:time", "clock.inputs:timeStamp"), "is connected twice"),
+    ],
+)
+def test_wrong_connections_are_named(connection: tuple[str, str], message: str) -> None:
+    graph = filled()
+    graph = graph.model_copy(update={"connections": [*graph.connections, connection]})
+    with pytest.raises(GraphError, match=message):
+        check(graph, load_schemas())
+
+
+def test_a_node_that_never_runs_is_named() -> None:
+    graph = filled()
+    kept = [pair for pair in graph.connections if pair[1] != "wheels.inputs:execIn"]
+    with pytest.raises(GraphError, match="wheels: execIn is not connected"):
+        check(graph.model_copy(update={"connections": kept}), load_schemas())
+
+
+def test_what_5_lacks_is_refused_there_only() -> None:
+    graph = changed("image", srtxCompressionType="hevc")
+    check(graph, load_schemas("6"))
+    with pytest.raises(GraphError, match="has no input srtxCompressionType"):
+        check(graph, load_schemas("5"))
+    assert "isaacsim.core.nodes.IsaacComputeTransformTree" not in load_schemas("5")
+
+
+def test_a_name_without_a_value_is_refused() -> None:
+    with pytest.raises(GraphError, match=r"no value for \$camera\.frame_skip"):
+        fill(load_graph(), {})
+
+
+def wheel_of_the_bridge() -> Path | None:
+    spec = importlib.util.find_spec("isaacsim")
+    for place in spec.submodule_search_locations or () if spec else ():
+        folder = Path(place) / "exts" / "isaacsim.ros2.nodes"
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def listed() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((data_folder() / "contract" / "nodes_6_2.json").read_text())
+    return document
+
+
+def test_bridge_schemas_are_those_of_the_installed_wheel() -> None:
+    folder = wheel_of_the_bridge()
+    if folder is None:
+        pytest.skip("the wheel isaacsim-ros2 is not installed")
+    real = read_schemas(folder)
+    ours = {name: schema for name, schema in listed().items() if name.startswith(BRIDGE)}
+    assert len(ours) >= 30
+    assert ours == {name: real[name] for name in ours}
+    used = {node.type for node in load_graph().nodes.values() if node.type.startswith(BRIDGE)}
+    assert used <= set(ours)
+
+
+@pytest.mark.skipif("ISAACSIM_WHEELS" not in os.environ, reason="ISAACSIM_WHEELS is not set")
+def test_the_other_schemas_are_those_of_the_unpacked_wheels() -> None:
+    real = read_schemas(Path(os.environ["ISAACSIM_WHEELS"]))
+    ours = {name: schema for name, schema in listed().items() if not name.startswith(BRIDGE)}
+    assert len(ours) == 6
+    assert ours == {name: real[name] for name in ours}
+
+
+def test_schemas_are_read_from_files_and_pages(tmp_path: Path) -> None:
+    nodes = tmp_path / "exts" / "isaacsim.demo.nodes" / "ogn"
+    (nodes / "docs").mkdir(parents=True)
+    attribute = {"execIn": {"type": "execution"}, "$comment": "no attribute"}
+    (nodes / "OgnDemo.ogn").write_text(json.dumps({"Demo": {"version": 3, "inputs": attribute}}))
+    page = '"Rate (*inputs:rate*)", "``double``", "x", "1"\n"Unique ID", "a.b.C"\n"Version", "2"\n'
+    (nodes / "docs" / "OgnC.rst").write_text(page)
+    found = read_schemas(tmp_path)
+    demo = {"version": 3, "inputs": {"execIn": "execution"}, "outputs": {}}
+    assert found["isaacsim.demo.nodes.Demo"] == demo
+    assert found["a.b.C"] == {"version": 2, "inputs": {"rate": "double"}, "outputs": {}}
+    (nodes / "OgnBad.ogn").write_text("{")
+    with pytest.raises(ValueError, match=r"OgnBad\.ogn: expected JSON"):
+        read_schemas(tmp_path)
