@@ -21,10 +21,11 @@ FIRST_ID = 2
 class StagePicture:
     """Call it with a stage and a resolution; returns the data of each annotator by its name."""
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: str = "", samples: int = 4) -> None:
         from palletjack_sdg.render.mitsuba_backend import MitsubaRenderer
 
-        self._renderer = MitsubaRenderer(RenderSettings(spp=4, max_depth=4, denoise=False, variant="cpu"))
+        settings = RenderSettings(spp=samples, max_depth=samples, denoise=False, variant="cpu", atlas_px=64)
+        self._renderer = MitsubaRenderer(settings)
         self._fault = fault
 
     def __call__(self, stage: Any, camera: str, width: int, height: int) -> dict[str, Any]:

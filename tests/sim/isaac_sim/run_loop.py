@@ -80,7 +80,7 @@ class FakeBridge(DirectAutonomy):
 def main() -> int:
     """Install, run, write the calls and the graph down."""
     setting: dict[str, Any] = json.loads(sys.argv[1])
-    fake = FakeIsaacSim(setting.get("release", "6"), StagePicture()).install()
+    fake = FakeIsaacSim(setting.get("release", "6"), StagePicture(samples=1)).install()
     fake.assets = setting["assets"]
     from palletjack_sim.isaac_sim import run
 
