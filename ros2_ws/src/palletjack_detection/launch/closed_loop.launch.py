@@ -9,6 +9,7 @@ Example: ros2 launch palletjack_detection closed_loop.launch.py scenario:=head_o
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from launch.actions import (
     ExecuteProcess,
     GroupAction,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
@@ -49,8 +51,14 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "simulator",
             default_value="embedded",
-            choices=["embedded"],
-            description="What simulates robot and camera; embedded: MuJoCo, in this repository.",
+            choices=["embedded", "isaac_sim"],
+            description="What simulates robot and camera; embedded: MuJoCo, in this repository. isaac_sim: "
+            "Isaac Sim through its ROS 2 bridge; detector and guard wait for it.",
+        ),
+        DeclareLaunchArgument(
+            "isaac_sim_python",
+            default_value="",
+            description="With isaac_sim: the python.sh that starts it; empty: print the command to start it.",
         ),
         DeclareLaunchArgument(
             "camera_quality",
@@ -109,9 +117,14 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     topics = {
         role: entry["name"] for role, entry in yaml.safe_load(topics_file.read_text())["topics"].items()
     }
-    simulator = simulator_process(given, topics_file)
     guard = guard_node(given, topics)
-    entities: list[LaunchDescriptionEntity] = [simulator, guard, verdict_of(simulator), needs(guard)]
+    entities: list[LaunchDescriptionEntity] = [guard, needs(guard)]
+    simulator = isaac_sim(given, topics_file) if given["simulator"] == "isaac_sim" else None
+    if isinstance(simulator, LogInfo):
+        entities.append(simulator)
+    else:
+        process = simulator or simulator_process(given, topics_file)
+        entities += [process, verdict_of(process)]
     if given["perception"] == "detector":
         entities.append(detector(given, share, topics))
     return entities
@@ -128,6 +141,22 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     if given["duration"]:
         command += ["--duration", given["duration"]]
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
+
+
+def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogInfo:
+    """Return Isaac Sim's process, or what says how to start it by hand."""
+    if given["perception"] != "detector":
+        raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
+    command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
+    command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
+    command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
+    command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+    if given["duration"]:
+        command += ["--duration", given["duration"]]
+    if not given["isaac_sim_python"]:
+        words = shlex.join(command)
+        return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
+    return ExecuteProcess(cmd=command, name="isaac_sim", output="screen", additional_env=ENVIRONMENT)
 
 
 def guard_node(given: dict[str, str], topics: dict[str, str]) -> Node:
