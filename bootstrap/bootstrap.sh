@@ -120,6 +120,10 @@ install_python_packages() {
   if [ -f "$constraints" ]; then export PIP_CONSTRAINT=$constraints; fi
   say "installing Python packages for '$profile' (the first time this downloads them)"
   "${pip[@]}" --editable ".[$extras]"
+  if [[ ,$extras, == *,train,* ]]; then
+    # By itself: it asks for a setuptools that colcon does not work with.
+    "${pip[@]}" --no-deps nvidia-modelopt==0.47.0
+  fi
   if ! real_ros; then
     say "installing ROS 2 from pip (NVIDIA's isaacsim-ros2 wheel, Omniverse licence: use, no redistribution)"
     "${pip[@]}" --no-deps isaacsim-ros2==6.2.0.0

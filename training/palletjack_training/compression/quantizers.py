@@ -14,10 +14,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from palletjack_training.compression.rounding import QuantizationError, round_activation, round_kernel
+from palletjack_training.compression.unused_imports import stand_ins
 
 try:
-    # It warns about its optional parts for language models.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    # It warns about its optional parts for language models; its architecture search needs the two packages.
+    with stand_ins("pulp", "scipy"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from modelopt.torch.quantization.calib import HistogramCalibrator
         from modelopt.torch.quantization.config import QuantizerAttributeConfig
@@ -25,13 +26,13 @@ try:
 except ModuleNotFoundError as error:
     raise QuantizationError(
         f"quantization needs NVIDIA's Model Optimizer, and {error.name} is missing: "
-        "pip install nvidia-modelopt==0.47.0 requests huggingface_hub"
+        "pip install --no-deps nvidia-modelopt==0.47.0; the rest comes with the extra [train]"
     ) from error
 
 # A histogram of this many values for each batch is as good as one of all, and its counts stay exact.
 _SAMPLES = 1 << 18
 
-Calibration = Literal["max", "percentile", "mse", "entropy"]
+Calibration = Literal["max", "percentile", "mse"]
 
 
 class Quantizer(TensorQuantizer):
