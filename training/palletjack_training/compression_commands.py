@@ -65,6 +65,41 @@ def prune(
     typer.echo(f"{out}: {summary_line(result)}")
 
 
+def quantize(
+    checkpoint: Annotated[Path, typer.Option(help="weights.pt, a snapshot, or a checkpoint.")],
+    images: Annotated[Path, typer.Option(help="Folder of images to measure ranges on.")],
+    out: Annotated[Path, typer.Option(help="Weights file to write.")],
+    frames: Annotated[int, typer.Option(help="Images to take, spread over the folder.", min=1)] = 256,
+    calibration: Annotated[
+        Literal["percentile", "max", "mse"], typer.Option(help="How a range comes from what was seen.")
+    ] = "percentile",
+    percentile: Annotated[
+        float, typer.Option(help="Share of the values within the range, in percent.", min=50.001, max=100)
+    ] = 99.99,
+    keep_float: Annotated[
+        list[str] | None, typer.Option(help="Layer that keeps its kernel; may be given again.")
+    ] = None,
+) -> None:
+    """Quantize trained weights without training (PTQ). `palletjack train --qat` loses less.
+
+    Example: `palletjack quantize --checkpoint out/pruned.pt --images out/train/images --out out/ptq.pt`
+    """
+    from palletjack_detection.image_files import ImageFileError, list_images
+    from palletjack_training.compression.post_training import evenly, quantize_weights
+    from palletjack_training.compression.rounding import QuantizationError
+    from palletjack_training.config import QuantizationConfig
+    from palletjack_training.weights_file import WeightsError
+
+    settings = QuantizationConfig(calibration_frames=frames, calibration=calibration, percentile=percentile)  # type: ignore[call-arg]
+    if keep_float is not None:
+        settings = settings.model_copy(update={"keep_float": tuple(keep_float)})
+    try:
+        quantize_weights(checkpoint, evenly(list_images(images), frames), out, settings, typer.echo)
+    except (WeightsError, QuantizationError, ImageFileError, OSError) as error:
+        _fail(error)
+    typer.echo(f"{out}: quantized")
+
+
 def _fail(error: Exception) -> Any:
     typer.echo(f"error: {error}", err=True)
     raise typer.Exit(1) from error

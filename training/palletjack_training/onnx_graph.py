@@ -16,8 +16,11 @@ OPSET = 17
 DOMAIN = "palletjack"
 
 
-def export_graph(network: DetectNet, config: TrainingConfig, path: Path) -> None:
-    """Write ``network`` with TAO's tensor names, the sigmoid and a free batch size."""
+def export_graph(network: DetectNet, config: TrainingConfig, path: Path, *, marked: bool = False) -> None:
+    """Write ``network`` with TAO's tensor names, the sigmoid and a free batch size.
+
+    ``marked`` says that it holds operators of our own DOMAIN.
+    """
     graph = ExportableDetectNet(network).eval()
     sample = torch.zeros(1, 3, config.input.height, config.input.width)
     with warnings.catch_warnings():
@@ -32,5 +35,5 @@ def export_graph(network: DetectNet, config: TrainingConfig, path: Path) -> None
             input_names=[INPUT_NAME],
             output_names=[COVERAGE_NAME, BOXES_NAME],
             dynamic_axes={key: {0: "batch"} for key in (INPUT_NAME, COVERAGE_NAME, BOXES_NAME)},
-            custom_opsets={DOMAIN: 1},
+            custom_opsets={DOMAIN: 1} if marked else None,
         )

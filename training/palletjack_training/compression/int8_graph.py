@@ -88,7 +88,8 @@ class _Realization:
         self._producer = {name: node for node in graph.node for name in node.output}
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._kernel_scales: dict[str, NDArray[np.float32]] = {}
-        self._levels: dict[str, _Levels] = {}
+        # By the name of the rounded tensor.
+        self._levels = {mark.output[0]: self._levels_of(mark) for mark in _marks(graph, ROUND)}
         self._new: dict[str, onnx.TensorProto] = {}
 
     def run(self) -> None:
@@ -107,8 +108,7 @@ class _Realization:
 
     def _activation(self, mark: onnx.NodeProto) -> list[onnx.NodeProto]:
         source, result = mark.input[0], mark.output[0]
-        levels = self._levels_of(mark)
-        self._levels[result] = levels
+        levels = self._levels[result]
         if levels.zero.dtype == np.uint8 and levels.zero == 0:
             source = self._before_relu(source)
         scale = self._store(f"{result}/scale", np.asarray(levels.scale))

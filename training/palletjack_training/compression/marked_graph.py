@@ -63,7 +63,7 @@ def marked_graph(network: DetectNet, config: TrainingConfig, path: Path) -> onnx
         for name, child in layer.named_children():
             if isinstance(child, Quantizer):
                 setattr(layer, name, _Mark(None if child.axis is not None else float(child.amax)))
-    export_graph(marked, config, path)
+    export_graph(marked, config, path, marked=True)
     model = onnx.load(str(path))
     _name_shared_tensors(model.graph)
     _mark_behind_resizes(model.graph)
