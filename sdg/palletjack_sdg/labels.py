@@ -113,8 +113,9 @@ def amodal_areas(instance: Instance, camera: Camera) -> tuple[float, float]:
     if len(triangles) == 0:
         return 0.0, 0.0
     frame = np.array([camera.width, camera.height], dtype=float)
-    low = np.maximum(np.floor(triangles.min(axis=(0, 1))), -MARGIN_FRAMES * frame)
-    high = np.minimum(np.ceil(triangles.max(axis=(0, 1))), (1.0 + MARGIN_FRAMES) * frame)
+    corners = triangles.reshape(-1, 2)
+    low = np.maximum(np.floor(corners.min(axis=0)), -MARGIN_FRAMES * frame)
+    high = np.minimum(np.ceil(corners.max(axis=0)), (1.0 + MARGIN_FRAMES) * frame)
     if np.any(high <= low):
         return 0.0, 0.0
     reduction = max(1.0, float(np.ceil((high - low).max() / RASTER_SIDE_PX)))

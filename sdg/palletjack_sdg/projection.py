@@ -17,6 +17,10 @@ Points = NDArray[np.float64]
 
 NEAR_M = 0.05
 NEWTON_STEPS = 8
+MAX_SPLITS = 6
+SPANS_AT_ONCE = 300_000
+# So that rounding leaves no gap between two triangles that share an edge through a pixel's centre.
+SPAN_TOLERANCE_PX = 1e-9
 
 
 class DistortionError(ValueError):
@@ -68,7 +72,7 @@ def project(camera: Camera, points: Points) -> Points:
     limit = fold_radius(camera.distortion)
     extra = np.zeros(len(plane))
     if np.isfinite(limit):
-        radius = np.linalg.norm(plane, axis=1)
+        radius = np.hypot(plane[:, 0], plane[:, 1])
         beyond = radius > limit
         extra[beyond] = radius[beyond] / limit - 1.0
         plane = np.where(beyond[:, None], plane * (limit / np.maximum(radius, 1e-12))[:, None], plane)
@@ -157,19 +161,35 @@ def project_triangles(camera: Camera, triangles: Points, max_edge_px: float = 24
     Long edges are split first where the lens bends them; parts nearer than 5 cm are cut away.
     """
     triangles = clip_near(triangles)
-    if any(camera.distortion):
-        for _ in range(6):
-            pixels = project(camera, triangles.reshape(-1, 3)).reshape(-1, 3, 2)
-            edges = np.linalg.norm(pixels - np.roll(pixels, 1, axis=1), axis=2).max(axis=1)
-            # Far outside the frame, precision is of no use.
-            low, high = pixels.min(axis=1), pixels.max(axis=1)
-            size = np.array([camera.width, camera.height])
-            near_frame = np.all((high > -size) & (low < 2 * size), axis=1)
-            long = (edges > max_edge_px) & near_frame
-            if not long.any():
-                break
-            triangles = np.concatenate([triangles[~long], _split(triangles[long])])
-    return project(camera, triangles.reshape(-1, 3)).reshape(-1, 3, 2)
+    pixels = project(camera, triangles.reshape(-1, 3)).reshape(-1, 3, 2)
+    if not any(camera.distortion):
+        return pixels
+    finished = []
+    for _ in range(MAX_SPLITS):
+        long = _is_long(pixels, camera, max_edge_px)
+        if not long.any():
+            break
+        finished.append(pixels[~long])
+        triangles = _split(triangles[long])
+        pixels = project(camera, triangles.reshape(-1, 3)).reshape(-1, 3, 2)
+    return np.concatenate([*finished, pixels])
+
+
+def _is_long(pixels: Points, camera: Camera, max_edge_px: float) -> NDArray[np.bool_]:
+    """Which triangles (T, 3, 2) have an edge over ``max_edge_px``; none far outside the frame, where
+    precision is of no use."""
+    a, b, c = np.moveaxis(pixels, 1, 0)
+    edge_squared = np.maximum(
+        np.maximum(_length_squared(b - a), _length_squared(c - b)), _length_squared(a - c)
+    )
+    size = np.array([camera.width, camera.height])
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    near = (high[:, 0] > -size[0]) & (high[:, 1] > -size[1]) & (low[:, 0] < 2 * size[0])
+    return np.asarray((edge_squared > max_edge_px**2) & near & (low[:, 1] < 2 * size[1]))
+
+
+def _length_squared(edges: Points) -> Points:
+    return np.asarray(edges[:, 0] ** 2 + edges[:, 1] ** 2)
 
 
 def _split(triangles: Points) -> Points:
@@ -180,46 +200,53 @@ def _split(triangles: Points) -> Points:
 
 
 def rasterize(triangles: Points, width: int, height: int) -> NDArray[np.bool_]:
-    """Mask (height, width) of the pixels whose centre lies in at least one triangle (T, 3, 2)."""
-    mask = np.zeros(height * width, dtype=bool)
-    low = np.maximum(np.ceil(triangles.min(axis=1) - 0.5), 0).astype(np.int64)
-    high = np.minimum(np.floor(triangles.max(axis=1) - 0.5), [width - 1, height - 1]).astype(np.int64)
-    kept = np.all(high >= low, axis=1)
-    triangles, low, high = triangles[kept], low[kept], high[kept]
-    extent = high - low + 1
-    areas = extent[:, 0] * extent[:, 1]
-    # Candidates are tested a few million at a time, to bound memory.
-    ends = np.cumsum(areas)
-    start = 0
-    while start < len(areas):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + 2_000_000, side="right")))
-        chosen = slice(start, stop)
-        _cover(mask, triangles[chosen], low[chosen], extent[chosen, 0], areas[chosen], width)
-        start = stop
-    return mask.reshape(height, width)
+    """Mask (height, width) of the pixels whose centre lies in at least one triangle (T, 3, 2).
 
-
-def _cover(
-    mask: NDArray[np.bool_],
-    triangles: Points,
-    low: NDArray[np.int64],
-    widths: NDArray[np.int64],
-    areas: NDArray[np.int64],
-    width: int,
-) -> None:
-    owner = np.repeat(np.arange(len(areas)), areas)
-    offset = np.arange(len(owner)) - np.repeat(np.cumsum(areas) - areas, areas)
-    columns = low[owner, 0] + offset % widths[owner]
-    rows = low[owner, 1] + offset // widths[owner]
-    x, y = columns + 0.5, rows + 0.5
+    A triangle covers one span of each row of pixel centres, so the cost grows with the rows that it crosses
+    and not with its area. Triangles without area cover nothing.
+    """
+    # The last column closes the spans that reach the right border.
+    changes = np.zeros((height, width + 1), dtype=np.int32)
     a, b, c = np.moveaxis(triangles, 1, 0)
-    positive = np.ones(len(owner), dtype=bool)
-    negative = np.ones(len(owner), dtype=bool)
-    for start, end in ((a, b), (b, c), (c, a)):
-        edge = end - start
-        side = edge[owner, 0] * (y - start[owner, 1]) - edge[owner, 1] * (x - start[owner, 0])
-        positive &= side >= 0
-        negative &= side <= 0
-    hit = positive | negative
-    mask[rows[hit] * width + columns[hit]] = True
+    lowest, highest = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    low = np.clip(np.ceil(lowest[:, 1] - 0.5), 0, height).astype(np.int64)
+    high = np.clip(np.floor(highest[:, 1] - 0.5) + 1, 0, height).astype(np.int64)
+    kept = (high > low) & (lowest[:, 0] < width) & (highest[:, 0] > 0) & (highest[:, 0] > lowest[:, 0])
+    triangles, low, rows = triangles[kept], low[kept], (high - low)[kept]
+    # Spans are made a few hundred thousand at a time, to bound memory.
+    ends = np.cumsum(rows)
+    start = 0
+    while start < len(rows):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + SPANS_AT_ONCE, side="right")))
+        _add_spans(changes, triangles[start:stop], low[start:stop], rows[start:stop])
+        start = stop
+    return np.asarray(np.cumsum(changes[:, :width], axis=1) > 0)
+
+
+def _add_spans(
+    changes: NDArray[np.int32], triangles: Points, low: NDArray[np.int64], rows: NDArray[np.int64]
+) -> None:
+    """Mark in ``changes`` (H, W + 1) where the spans of ``rows`` rows from ``low`` begin and end."""
+    width = changes.shape[1] - 1
+    owner = np.repeat(np.arange(len(rows)), rows)
+    row = low[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(rows) - rows, rows)
+    left, right = np.full(len(owner), np.inf), np.full(len(owner), -np.inf)
+    for corner in range(3):
+        start, end = triangles[:, corner], triangles[:, (corner + 1) % 3]
+        rise = end[:, 1] - start[:, 1]
+        # A level edge adds nothing: where it counts, its ends lie on the other two.
+        slope = np.divide(end[:, 0] - start[:, 0], rise, out=np.zeros(len(rise)), where=rise != 0)
+        under = row + 0.5 - start[owner, 1]
+        share = under * np.sign(rise)[owner]
+        crossed = (share >= 0) & (share <= np.abs(rise)[owner]) & (rise != 0)[owner]
+        x = start[owner, 0] + slope[owner] * under
+        left = np.where(crossed, np.minimum(left, x), left)
+        right = np.where(crossed, np.maximum(right, x), right)
+    met = right >= left
+    first = np.clip(np.ceil(left[met] - 0.5 - SPAN_TOLERANCE_PX), 0, width).astype(np.int64)
+    after = np.clip(np.floor(right[met] - 0.5 + SPAN_TOLERANCE_PX) + 1, 0, width).astype(np.int64)
+    row = row[met]
+    wide = after > first
+    np.add.at(changes, (row[wide], first[wide]), 1)
+    np.add.at(changes, (row[wide], after[wide]), -1)
