@@ -25,6 +25,13 @@ class ImageFormatName(str, Enum):
     png = "png"
 
 
+class DepthFormatName(str, Enum):
+    """How depth is stored."""
+
+    png = "png"
+    npz = "npz"
+
+
 class DatasetFormatName(str, Enum):
     """How a data set is laid out."""
 
@@ -51,6 +58,14 @@ def generate(
         ImageFormatName, typer.Option(help="Format of the images.")
     ] = ImageFormatName.jpg,
     plans: Annotated[bool, typer.Option(help="Write each frame's plan to plans/ as well.")] = False,
+    annotations: Annotated[
+        bool, typer.Option(help="Write each object's boxes, occlusion and 3D box to annotations/ (JSON).")
+    ] = False,
+    masks: Annotated[bool, typer.Option(help="Write 16-bit instance masks to masks/.")] = False,
+    depth: Annotated[
+        DepthFormatName | None, typer.Option(help="Write depth to depth/: png (millimetres) or npz (metres).")
+    ] = None,
+    normals: Annotated[bool, typer.Option(help="Write surface normals to normals/ (16-bit PNG).")] = False,
     time_limit: Annotated[
         float, typer.Option(min=0.0, help="Begin no frame after SECONDS; 0 = no limit.")
     ] = 0.0,
@@ -81,6 +96,10 @@ def generate(
         render=settings,
         image_format=image_format.value,
         plans=plans,
+        annotations=annotations,
+        masks=masks,
+        depth=depth.value if depth else None,
+        normals=normals,
         time_limit_s=time_limit or None,
     )
     columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

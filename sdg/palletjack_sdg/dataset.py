@@ -1,4 +1,4 @@
-"""Layout of a data set on disk: images/, labels/, plans/ and the manifest dataset.json.
+"""Layout of a data set on disk: images/, labels/, the manifest dataset.json, and what else was asked for.
 
 A frame is complete when its image is there: the image is put in place last, under its final name in
 one step, so an image always has its label. Nothing half-written ever bears a final name.
@@ -6,10 +6,11 @@ one step, so an image always has its label. Nothing half-written ever bears a fi
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +27,29 @@ JPEG_QUALITY = 95
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 ImageFormat = Literal["jpg", "png"]
+DepthFormat = Literal["png", "npz"]
+MAX_DEPTH_MM = 65535
 
 
 class DatasetError(ValueError):
     """A data set that cannot be used or continued; the message names the file and what differs."""
+
+
+@dataclass(frozen=True)
+class FrameExtras:
+    """What a frame holds beside image and labels; None is not written.
+
+    ``instance_ids`` (H, W) of 0..65535 with ``id_table``; ``depth`` (H, W) metres along the optical axis,
+    inf where nothing is met; ``normals`` (H, W, 3) in the camera's frame, 0 where nothing is met.
+    """
+
+    plan_json: str | None = None
+    annotations: dict[str, Any] | None = None
+    instance_ids: NDArray[np.int32] | None = None
+    id_table: dict[str, Any] | None = None
+    depth: NDArray[np.float32] | None = None
+    depth_format: DepthFormat = "png"
+    normals: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,34 +80,90 @@ class Dataset:
         """Whether the frame was written to its end."""
         return self.image(index).is_file() and self.label(index).is_file()
 
-    def create_folders(self, plans: bool) -> None:
+    def annotation(self, index: int) -> Path:
+        """Annotations of a frame, as JSON."""
+        return self.root / "annotations" / f"{index:06d}.json"
+
+    def mask(self, index: int) -> Path:
+        """Instance mask of a frame; the meaning of its values is beside it, as JSON."""
+        return self.root / "masks" / f"{index:06d}.png"
+
+    def depth(self, index: int, depth_format: DepthFormat = "png") -> Path:
+        """Depth of a frame."""
+        return self.root / "depth" / f"{index:06d}.{depth_format}"
+
+    def normals(self, index: int) -> Path:
+        """Surface normals of a frame."""
+        return self.root / "normals" / f"{index:06d}.png"
+
+    def create_folders(self, plans: bool, extras: Iterable[str] = ()) -> None:
         """Make the folders and remove what an interrupted run left under temporary names.
 
         Raises:
             OSError: a folder cannot be made.
         """
-        for name in ("images", "labels", *(("plans",) if plans else ())):
+        for name in ("images", "labels", *(("plans",) if plans else ()), *extras):
             folder = self.root / name
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(".*.tmp"):
                 leftover.unlink(missing_ok=True)
 
     def write_frame(
-        self, index: int, image: NDArray[np.uint8], labels: Iterable[KittiObject], plan_json: str | None
+        self,
+        index: int,
+        image: NDArray[np.uint8],
+        labels: Iterable[KittiObject],
+        extras: FrameExtras | None = None,
     ) -> None:
-        """Write one frame: label and plan first, the RGB ``image`` (H, W, 3) last.
+        """Write one frame: labels and extras first, the RGB ``image`` (H, W, 3) last.
 
         Raises:
             OSError: the disk is full or not writable.
         """
         write_labels(self.label(index), labels)
-        if plan_json is not None:
-            write_whole(self.plan(index), plan_json.encode())
+        if extras is not None:
+            self._write_extras(index, extras)
         options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.image_format == "jpg" else []
-        encoded, data = cv2.imencode(f".{self.image_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-        if not encoded:
-            raise OSError(f"{self.image(index)}: OpenCV could not encode an image of shape {image.shape}")
-        write_whole(self.image(index), data.tobytes())
+        _write_image(self.image(index), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+
+    def _write_extras(self, index: int, extras: FrameExtras) -> None:
+        if extras.plan_json is not None:
+            write_whole(self.plan(index), extras.plan_json.encode())
+        if extras.annotations is not None:
+            write_whole(self.annotation(index), _json(extras.annotations))
+        if extras.instance_ids is not None:
+            _write_image(self.mask(index), extras.instance_ids.astype(np.uint16))
+            write_whole(self.mask(index).with_suffix(".json"), _json(extras.id_table or {}))
+        if extras.depth is not None:
+            path = self.depth(index, extras.depth_format)
+            if extras.depth_format == "npz":
+                content = io.BytesIO()
+                np.savez_compressed(content, depth=extras.depth)
+                write_whole(path, content.getvalue())
+            else:
+                _write_image(path, depth_to_millimetres(extras.depth))
+        if extras.normals is not None:
+            encoded = np.rint((extras.normals + 1.0) * (0.5 * 65535.0)).astype(np.uint16)
+            _write_image(self.normals(index), encoded[..., ::-1])
+
+
+def depth_to_millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return metres as millimetres of 16 bits: 0 where nothing is met, 65535 from 65.535 m on."""
+    found = np.isfinite(depth)
+    return np.where(found, np.clip(np.rint(np.where(found, depth, 0.0) * 1000.0), 1, MAX_DEPTH_MM), 0).astype(
+        np.uint16
+    )
+
+
+def _write_image(path: Path, pixels: NDArray[Any], options: Sequence[int] = ()) -> None:
+    encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(pixels), list(options))
+    if not encoded:
+        raise OSError(f"{path}: OpenCV could not encode an image of shape {pixels.shape}")
+    write_whole(path, data.tobytes())
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def is_image(path: Path) -> bool:

@@ -10,28 +10,41 @@ import hashlib
 import importlib.metadata
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from palletjack_sdg.annotations import describe_frame, instance_table
 from palletjack_sdg.compose import build_scene
-from palletjack_sdg.dataset import Dataset, DatasetError, ImageFormat, read_manifest, write_manifest
+from palletjack_sdg.dataset import (
+    Dataset,
+    DatasetError,
+    DepthFormat,
+    FrameExtras,
+    ImageFormat,
+    read_manifest,
+    write_manifest,
+)
 from palletjack_sdg.frame_plan import FramePlan
-from palletjack_sdg.labels import label_frame
+from palletjack_sdg.labels import JudgedInstance, judge_frame, label_lines
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
-from palletjack_sdg.render import Renderer, RenderSettings, create_renderer
+from palletjack_sdg.render import Renderer, RenderResult, RenderSettings, create_renderer
 from palletjack_sdg.scene import Scene
 from palletjack_sdg.seeding import draw_seed, substream
 from palletjack_sdg.sensor import apply_sensor
+
+# What must be equal for two runs, or two shards, to be parts of one data set.
+IDENTITY_KEYS = ("recipe", "recipe_sha256", "seed", "image_format", "render", "labels", "extras")
 
 
 @dataclass(frozen=True)
 class GenerateJob:
     """What to make. ``recipe``: name of a shipped one or path of a YAML file. Frames ``start`` to
-    ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that."""
+    ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that.
+    ``annotations``, ``masks``, ``depth`` and ``normals``: what is written beside images and labels."""
 
     recipe: str
     out: Path
@@ -43,12 +56,27 @@ class GenerateJob:
     image_format: ImageFormat = "jpg"
     plans: bool = False
     time_limit_s: float | None = None
+    annotations: bool = False
+    masks: bool = False
+    depth: DepthFormat | None = None
+    normals: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("frames", 1), ("seed", 0), ("start", 0), ("workers", 1)):
             value = getattr(self, name)
             if value < low:
                 raise ValueError(f"{name}: expected at least {low}, found {value}")
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Names of the folders beside images/ and labels/ that every frame has a file in."""
+        wanted = {
+            "annotations": self.annotations,
+            "masks": self.masks,
+            "depth": self.depth is not None,
+            "normals": self.normals,
+        }
+        return tuple(name for name, asked in wanted.items() if asked)
 
     @property
     def dataset(self) -> Dataset:
@@ -98,7 +126,7 @@ class FrameMaker:
         self._job = job
         self._dress = dress
         self._recipe = load_recipe(job.recipe)
-        self._renderer = renderer or create_renderer(job.render)
+        self._renderer = renderer or create_renderer(replace(job.render, normals=job.normals))
 
     @property
     def renderer(self) -> Renderer:
@@ -121,11 +149,26 @@ class FrameMaker:
         sampler_seed = draw_seed(substream(seed, index, "path sampler"))
         result = self._renderer.render(scene, sampler_seed)
         seconds.update(result.seconds)
-        labels = timed(seconds, "labels", lambda: label_frame(scene, result, self._recipe.labels))
+        judged = timed(seconds, "labels", lambda: judge_frame(scene, result, self._recipe.labels))
         noise = substream(seed, index, "sensor noise")
         image = timed(seconds, "sensor", lambda: apply_sensor(result.linear, plan.sensor, noise))
-        plan_json = plan.model_dump_json() if self._job.plans else None
-        timed(seconds, "write", lambda: self._job.dataset.write_frame(index, image, labels, plan_json))
+        extras = self._extras(plan, scene, result, judged)
+        write = self._job.dataset.write_frame
+        timed(seconds, "write", lambda: write(index, image, label_lines(judged), extras))
+
+    def _extras(
+        self, plan: FramePlan, scene: Scene, result: RenderResult, judged: list[JudgedInstance]
+    ) -> FrameExtras:
+        job = self._job
+        return FrameExtras(
+            plan_json=plan.model_dump_json() if job.plans else None,
+            annotations=describe_frame(plan, scene.camera, judged) if job.annotations else None,
+            instance_ids=result.instance_ids if job.masks else None,
+            id_table=instance_table(scene, plan) if job.masks else None,
+            depth=result.depth if job.depth is not None else None,
+            depth_format=job.depth or "png",
+            normals=result.normals if job.normals else None,
+        )
 
 
 def timed(seconds: dict[str, float], stage: str, work: Callable[[], Any]) -> Any:
@@ -165,7 +208,7 @@ def generate(
         identity["render"] = render
     check_same_job(dataset, identity)
     earlier = read_manifest(dataset.root) if dataset.manifest.exists() else {}
-    dataset.create_folders(job.plans)
+    dataset.create_folders(job.plans, job.extras)
     write_manifest(dataset, {**identity, **_record(dataset, earlier, None, {})})
     wanted = range(job.start, job.start + job.frames)
     missing = [index for index in wanted if not dataset.is_complete(index)]
@@ -220,8 +263,15 @@ def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
         "image_format": job.image_format,
         "render": job.render.identity(),
         "labels": recipe.labels.model_dump(),
+        "extras": identity_of_extras(job),
         "versions": _versions(),
     }
+
+
+def identity_of_extras(job: GenerateJob) -> dict[str, str]:
+    """Folder and format of everything that is written beside images and labels."""
+    formats = {"annotations": "json", "masks": "png", "depth": job.depth or "", "normals": "png"}
+    return {name: formats[name] for name in job.extras}
 
 
 def check_same_job(dataset: Dataset, identity: dict[str, Any]) -> None:
@@ -237,8 +287,8 @@ def check_same_job(dataset: Dataset, identity: dict[str, Any]) -> None:
                 f"{images}: expected no images or a dataset.json beside the folder, found images without one"
             )
         return
-    present = read_manifest(dataset.root)
-    for key in ("recipe", "recipe_sha256", "seed", "image_format", "render", "labels"):
+    present = {"extras": {}, **read_manifest(dataset.root)}
+    for key in IDENTITY_KEYS:
         if present.get(key) != identity[key]:
             raise DatasetError(
                 f"{dataset.manifest}: {key}: expected {identity[key]!r} to continue this data set, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from palletjack_sdg.labels import main_box
+from palletjack_sdg.visibility import main_box
 
 
 def test_a_sliver_of_a_fork_far_from_the_truck_does_not_stretch_the_box() -> None:

@@ -13,7 +13,7 @@ from tests.sdg.scenes import BARREL, at, box, looking_along_x, scene, simple_tru
 from palletjack_sdg.geometry import Prop
 from palletjack_sdg.kitti import DONT_CARE, KittiObject
 from palletjack_sdg.label_rules import LabelRules
-from palletjack_sdg.labels import amodal_areas, box_3d, label_frame
+from palletjack_sdg.labels import box_3d, label_frame
 from palletjack_sdg.projection import (
     DistortionError,
     check_distortion,
@@ -27,6 +27,7 @@ from palletjack_sdg.projection import (
 )
 from palletjack_sdg.render import RenderError, RenderResult, RenderSettings, create_renderer
 from palletjack_sdg.scene import Camera, Instance, Scene
+from palletjack_sdg.visibility import amodal_extent
 
 Label = Callable[[Scene], list[KittiObject]]
 
@@ -247,6 +248,7 @@ def test_amodal_area_counts_what_lies_outside_the_frame() -> None:
     camera = looking_along_x(640, 368)
     edge_y = 4.0 * 320 / camera.focal_px
     plate = Prop("plate", (box((0, -0.5, 0.3), (1e-4, 0.5, 1.3)),))
-    inside, total = amodal_areas(Instance(1, plate, at(4.0, edge_y)), camera)
-    assert total == pytest.approx((camera.focal_px / 4.0) ** 2, rel=0.02)
-    assert inside == pytest.approx(total / 2.0, rel=0.03)
+    extent = amodal_extent(Instance(1, plate, at(4.0, edge_y)), camera)
+    assert extent is not None
+    assert extent.total == pytest.approx((camera.focal_px / 4.0) ** 2, rel=0.02)
+    assert extent.inside == pytest.approx(extent.total / 2.0, rel=0.03)

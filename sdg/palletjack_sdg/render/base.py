@@ -23,7 +23,8 @@ class RenderSettings:
     """``spp``: paths per pixel. ``max_depth``: longest path, in segments. ``rr_depth``: depth from
     which Russian roulette ends paths. ``denoise``: filter the result with Open Image Denoise.
     ``variant``: cpu (LLVM), cuda, or auto: cuda where a device answers. ``threads``: of the CPU,
-    0 for all. ``atlas_px``: side of the square that holds all textures of objects.
+    0 for all. ``atlas_px``: side of the square that holds all textures of objects. ``normals``: return the
+    surfaces' normals as well.
     """
 
     spp: int = 6
@@ -33,6 +34,7 @@ class RenderSettings:
     variant: Variant = "auto"
     threads: int = 0
     atlas_px: int = 2048
+    normals: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("spp", 1), ("max_depth", 1), ("rr_depth", 1), ("threads", 0), ("atlas_px", 64)):
@@ -50,13 +52,15 @@ class RenderResult:
     """One frame. ``linear`` (H, W, 3): radiance. ``instance_ids`` (H, W): of the surface that the ray
     through the pixel's centre meets, 0 for the room; sheets of less than half opacity are looked
     through. ``depth`` (H, W): metres along the optical axis, inf where nothing is met.
-    ``seconds``: time by stage.
+    ``seconds``: time by stage. ``normals`` (H, W, 3): of the surface met, unit length, turned to the camera,
+    in the camera's frame; 0 where nothing is met, None if they were not asked for.
     """
 
     linear: NDArray[np.float32]
     instance_ids: NDArray[np.int32]
     depth: NDArray[np.float32]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    normals: NDArray[np.float32] | None = None
 
 
 class Renderer(Protocol):

@@ -95,9 +95,9 @@ class MitsubaRenderer:
             clock.lap("trace")
             linear = self._denoise(color, albedo, normal, camera)
             clock.lap("denoise")
-        ids, depth = self._cast_centres(camera, merged)
+        ids, depth, normals = self._cast_centres(camera, merged)
         clock.lap("ids")
-        return RenderResult(linear=linear, instance_ids=ids, depth=depth, seconds=clock.laps)
+        return RenderResult(linear=linear, instance_ids=ids, depth=depth, seconds=clock.laps, normals=normals)
 
     def _update(self, scene: Scene, merged: MergedScene) -> None:
         if self._slots is None or len(scene.surfaces) > self._slots.surface_slots:
@@ -163,8 +163,8 @@ class MitsubaRenderer:
 
     def _cast_centres(
         self, camera: Camera, merged: MergedScene
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Instance ids and depth through pixel centres.
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Instance ids, depth and, where asked for, normals through pixel centres.
 
         Ids come from the index of the face within the merged mesh that was met: the index of the
         shape, as an integrator reports it, need not follow the order of the scene's shapes.
@@ -198,7 +198,19 @@ class MitsubaRenderer:
         return (
             np.asarray(ids.numpy(), dtype=np.int32).reshape(shape),
             np.asarray(depth.numpy(), dtype=np.float32).reshape(shape),
+            self._normals(camera, met, ray) if self.settings.normals else None,
         )
+
+    def _normals(self, camera: Camera, met: Any, ray: Any) -> NDArray[np.float32]:
+        """Normals (H, W, 3) of the faces met, in the camera's frame and turned to it."""
+        mi, dr = self._mi, self._dr
+        valid = met.is_valid()
+        normal = met.compute_surface_interaction(ray, mi.RayFlags.All, valid).n
+        normal = dr.select(dr.dot(normal, ray.d) > 0.0, -normal, normal)
+        normal = dr.select(valid, normal, mi.Vector3f(0.0))
+        world = np.asarray(mi.TensorXf(dr.ravel(mi.Vector3f(normal))).numpy(), dtype=np.float64)
+        turned = world.reshape(camera.height, camera.width, 3) @ camera.pose[:3, :3]
+        return np.asarray(np.clip(turned, -1.0, 1.0), dtype=np.float32)
 
     def _denoise(self, color: Any, albedo: Any, normal: Any, camera: Camera) -> NDArray[np.float32]:
         if self._denoise_on_device:
