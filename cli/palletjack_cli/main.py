@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 app.command()(data.generate)
+app.command()(data.merge)
 app.command()(data.inspect)
 app.command()(data.convert)
 app.command()(isaac_sim.normalize_kitti)

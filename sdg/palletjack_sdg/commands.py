@@ -58,6 +58,9 @@ def generate(
         ImageFormatName, typer.Option(help="Format of the images.")
     ] = ImageFormatName.jpg,
     plans: Annotated[bool, typer.Option(help="Write each frame's plan to plans/ as well.")] = False,
+    shard: Annotated[
+        str, typer.Option(help="K/N: only the K-th of N parts of these frames; see `palletjack merge`.")
+    ] = "1/1",
     annotations: Annotated[
         bool, typer.Option(help="Write each object's boxes, occlusion and 3D box to annotations/ (JSON).")
     ] = False,
@@ -85,6 +88,13 @@ def generate(
     from palletjack_sdg.recipe import RecipeError
     from palletjack_sdg.render import RenderError, RenderSettings
 
+    try:
+        part, _, parts = shard.partition("/")
+        shard_numbers = (int(part), int(parts))
+    except ValueError:
+        raise typer.BadParameter(f"--shard: expected K/N, such as 2/4, found {shard!r}") from None
+    if not 1 <= shard_numbers[0] <= shard_numbers[1]:
+        raise typer.BadParameter(f"--shard: expected 1 <= K <= N in K/N, found {shard!r}")
     settings = RenderSettings(spp=spp, max_depth=max_depth, denoise=denoise, variant=variant.value)
     job = GenerateJob(
         recipe=recipe,
@@ -96,6 +106,7 @@ def generate(
         render=settings,
         image_format=image_format.value,
         plans=plans,
+        shard=shard_numbers,
         annotations=annotations,
         masks=masks,
         depth=depth.value if depth else None,
@@ -104,8 +115,8 @@ def generate(
     )
     columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        done = sum(job.dataset.is_complete(index) for index in range(start, start + frames))
-        task = progress.add_task("frames", total=frames, completed=done)
+        done = sum(job.dataset.is_complete(index) for index in job.indices)
+        task = progress.add_task("frames", total=len(job.indices), completed=done)
 
         def show(report: FrameReport) -> None:
             progress.advance(task)
@@ -130,6 +141,34 @@ def generate(
         raise typer.Exit(130)
 
 
+def merge(
+    data: Annotated[list[Path], typer.Argument(help="Data sets of `generate --shard`, one a shard.")],
+    out: Annotated[Path, typer.Option(help="New or empty folder.")],
+    link: Annotated[bool, typer.Option(help="Hard links where possible, else copies.")] = True,
+) -> None:
+    """Put the shards of one data set together, under one manifest.
+
+    Shards of another recipe, seed or setting are refused. The new folder appears whole or not at all; a
+    merge that was stopped goes on when it is given again.
+
+    Example: `palletjack merge out/shard1 out/shard2 --out out/train`
+    """
+    from palletjack_sdg.dataset import DatasetError
+    from palletjack_sdg.merge_datasets import merge_datasets
+
+    try:
+        with typer.progressbar(length=1000, label="files", file=sys.stderr) as bar:
+            summary = merge_datasets(
+                data, out, link, lambda done, total: bar.update(1000 * done // total - bar.pos)
+            )
+    except (DatasetError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{out}: {summary.frames} frames of {len(data)} data sets, {summary.shared} held by several")
+    if summary.differing_versions:
+        typer.echo(f"made with different versions of: {', '.join(summary.differing_versions)}", err=True)
+
+
 def inspect(
     data: Annotated[Path, typer.Argument(help="Folder with images/ and labels/.")],
     sheet: Annotated[
@@ -137,30 +176,41 @@ def inspect(
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw histograms too (needs matplotlib).")] = True,
     limit: Annotated[int, typer.Option(min=1, help="Frames on the contact sheet.")] = 24,
+    report: Annotated[
+        Path | None, typer.Option(help="Write index.html with plots and frames to this folder.")
+    ] = None,
 ) -> None:
     """Check a KITTI data set, print its statistics and draw a contact sheet with boxes.
 
     Ends with 1 if anything is wrong: an image without a label or the reverse, a line that is not KITTI, a
-    box outside its image, an image that does not decode, a duplicate frame.
+    box outside its image, an image that does not decode, a duplicate frame or box; and, where the set has
+    annotations or masks, a box that does not agree with them.
 
     Example: `palletjack inspect out/frames`
     """
-    from palletjack_sdg.inspect_dataset import draw_contact_sheet, draw_histograms, inspect_dataset
+    from palletjack_sdg.inspect_dataset import draw_contact_sheet, inspect_dataset
+    from palletjack_sdg.inspect_report import draw_histograms, write_report
 
-    report = inspect_dataset(data)
-    for line in report.summary_lines():
+    found = inspect_dataset(data)
+    for line in found.summary_lines():
         typer.echo(line)
-    if report.frames:
+    if found.frames:
         sheet_path = sheet or data / "contact_sheet.png"
-        draw_contact_sheet(report, sheet_path, limit)
+        draw_contact_sheet(found, sheet_path, limit)
         typer.echo(f"contact sheet: {sheet_path}")
         if plots:
             histogram_path = sheet_path.with_name(sheet_path.stem + "_histograms.png")
-            if draw_histograms(report, histogram_path):
+            if draw_histograms(found, histogram_path):
                 typer.echo(f"histograms: {histogram_path}")
-    for problem in report.problems:
+        if report is not None:
+            try:
+                typer.echo(f"report: {write_report(found, report)}")
+            except (ImportError, OSError) as error:
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(2) from None
+    for problem in found.problems:
         typer.echo(f"problem: {problem}", err=True)
-    if report.problems:
+    if found.problems:
         raise typer.Exit(1)
 
 

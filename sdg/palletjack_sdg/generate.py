@@ -44,6 +44,7 @@ IDENTITY_KEYS = ("recipe", "recipe_sha256", "seed", "image_format", "render", "l
 class GenerateJob:
     """What to make. ``recipe``: name of a shipped one or path of a YAML file. Frames ``start`` to
     ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that.
+    ``shard`` (k, n): of these frames only every n-th, from the k-th on, k counted from 1.
     ``annotations``, ``masks``, ``depth`` and ``normals``: what is written beside images and labels."""
 
     recipe: str
@@ -56,6 +57,7 @@ class GenerateJob:
     image_format: ImageFormat = "jpg"
     plans: bool = False
     time_limit_s: float | None = None
+    shard: tuple[int, int] = (1, 1)
     annotations: bool = False
     masks: bool = False
     depth: DepthFormat | None = None
@@ -66,6 +68,14 @@ class GenerateJob:
             value = getattr(self, name)
             if value < low:
                 raise ValueError(f"{name}: expected at least {low}, found {value}")
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise ValueError(f"shard: expected K/N with 1 <= K <= N, found {self.shard[0]}/{self.shard[1]}")
+
+    @property
+    def indices(self) -> range:
+        """Indices of the frames that this job makes."""
+        number, shards = self.shard
+        return range(self.start + number - 1, self.start + self.frames, shards)
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -210,7 +220,7 @@ def generate(
     earlier = read_manifest(dataset.root) if dataset.manifest.exists() else {}
     dataset.create_folders(job.plans, job.extras)
     write_manifest(dataset, {**identity, **_record(dataset, earlier, None, {})})
-    wanted = range(job.start, job.start + job.frames)
+    wanted = job.indices
     missing = [index for index in wanted if not dataset.is_complete(index)]
     written: list[int] = []
     failed: dict[int, str] = {}
@@ -231,7 +241,7 @@ def generate(
         write_manifest(dataset, {**identity, **_record(dataset, earlier, description, failed)})
     return GenerateSummary(
         written=tuple(sorted(written)),
-        skipped=job.frames - len(missing),
+        skipped=len(wanted) - len(missing),
         failed=failed,
         remaining=len(missing) - len(written) - len(failed),
         stopped=stopped,
@@ -287,13 +297,22 @@ def check_same_job(dataset: Dataset, identity: dict[str, Any]) -> None:
                 f"{images}: expected no images or a dataset.json beside the folder, found images without one"
             )
         return
-    present = {"extras": {}, **read_manifest(dataset.root)}
+    present = read_identity(dataset.root)
     for key in IDENTITY_KEYS:
         if present.get(key) != identity[key]:
             raise DatasetError(
                 f"{dataset.manifest}: {key}: expected {identity[key]!r} to continue this data set, "
                 f"found {present.get(key)!r}; choose another folder"
             )
+
+
+def read_identity(root: Path) -> dict[str, Any]:
+    """Return the manifest of a data set; one from before there were extras has none of them.
+
+    Raises:
+        DatasetError: it is missing or not a manifest.
+    """
+    return {"extras": {}, **read_manifest(root)}
 
 
 def _versions() -> dict[str, str]:

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image, write_whole
+from palletjack_sdg.inspect_masks import check_annotations, check_masks, read_annotations
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels
+from palletjack_sdg.near_duplicates import difference_hash, near_duplicates
 
 CELL_PX = 480
 COLUMNS = 4
@@ -21,17 +24,21 @@ BOX_COLOR = (60, 220, 60)
 IGNORED_COLOR = (60, 60, 230)
 # Rounding of the label's two decimals.
 BORDER_TOLERANCE_PX = 0.01
+ALIKE_IOU = 0.95
 
 
 @dataclass(frozen=True)
 class FrameCheck:
-    """One readable frame: its files, size in pixels, mean grey level 0..255 and labels."""
+    """One readable frame: its files, size in pixels, mean grey level 0..255 and labels. ``look`` is its
+    difference hash, ``instances`` what its annotations hold, if there are any."""
 
     image: Path
     width: int
     height: int
     brightness: float
     objects: tuple[KittiObject, ...]
+    look: bytes = b""
+    instances: tuple[dict[str, Any], ...] = ()
 
     @property
     def labelled(self) -> tuple[KittiObject, ...]:
@@ -46,6 +53,16 @@ class DatasetReport:
     root: Path
     frames: list[FrameCheck] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    near_duplicates: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Return the annotated instances of all frames that count as objects."""
+        found = [item for frame in self.frames for item in frame.instances]
+        return [item for item in found if item.get("decision") == "labelled"]
+
+    def shares(self, key: str) -> Counter[str]:
+        """Count the annotated objects by one of their properties, such as ``kind`` or ``state``."""
+        return Counter(str(item.get(key)) for item in self.instances())
 
     def summary_lines(self) -> list[str]:
         """Return the statistics as lines of text."""
@@ -71,6 +88,17 @@ class DatasetReport:
             if values:
                 low, quarter, middle, three, high = np.percentile(values, (0, 25, 50, 75, 100))
                 lines.append(f"{name}: {low:.1f} | {quarter:.1f} {middle:.1f} {three:.1f} | {high:.1f}")
+        if self.instances():
+            lines += [f"{key}: {_listed(self.shares(key))}" for key in ("family", "kind", "state")]
+            hidden = np.array([float(item["occlusion"]) for item in self.instances()])
+            lines.append(
+                f"occlusion: median {np.median(hidden):.2f}, over a half {np.mean(hidden > 0.5):.0%}"
+            )
+        lines.append(f"near-duplicate frames: {len(self.near_duplicates)}")
+        lines += [
+            f"  {one} and {other} differ in {bits} of 256 bits"
+            for one, other, bits in self.near_duplicates[:5]
+        ]
         lines.append(f"problems: {len(self.problems)}")
         return lines
 
@@ -104,6 +132,11 @@ def inspect_dataset(root: Path) -> DatasetReport:
         if twin != image:
             report.problems.append(f"{image}: expected a frame of its own, found a copy of {twin.name}")
         _check_frame(image, label, report)
+    pairs = near_duplicates([frame.look for frame in report.frames])
+    names = [frame.image.name for frame in report.frames]
+    report.near_duplicates = [(names[one], names[other], bits) for one, other, bits in pairs]
+    if report.frames and not any(frame.objects for frame in report.frames):
+        report.problems.append(f"{labels}: expected objects in some of the frames, found none in any")
     return report
 
 
@@ -127,7 +160,50 @@ def _check_frame(image: Path, label: Path, report: DatasetReport) -> None:
             )
     if len(set(objects)) < len(objects):
         report.problems.append(f"{label}: expected each object once, found the same line twice")
-    report.frames.append(FrameCheck(image, width, height, float(pixels.mean()), tuple(objects)))
+    report.problems += _alike(label, objects)
+    instances = read_annotations(report.root, image.stem, report.problems)
+    if instances is not None:
+        try:
+            report.problems += check_annotations(label, instances, objects)
+            report.problems += check_masks(report.root, image.stem, (height, width), instances)
+        except (KeyError, TypeError, ValueError) as error:
+            report.problems.append(
+                f"{report.root / 'annotations' / image.stem}.json: a field is wrong: {error!r}"
+            )
+            instances = None
+    report.frames.append(
+        FrameCheck(
+            image,
+            width,
+            height,
+            float(pixels.mean()),
+            tuple(objects),
+            difference_hash(np.asarray(pixels, np.uint8)),
+            tuple(instances or ()),
+        )
+    )
+
+
+def _alike(label: Path, objects: Sequence[KittiObject]) -> list[str]:
+    """Two boxes of one class that are almost one: an object that was labelled twice."""
+    problems = []
+    for number, item in enumerate(objects):
+        for earlier, other in enumerate(objects[:number]):
+            if item != other and item.class_name == other.class_name and _overlap(item, other) > ALIKE_IOU:
+                problems.append(
+                    f"{label}:{number + 1}: box: expected an object of its own, found the box of line "
+                    f"{earlier + 1} again"
+                )
+    return problems
+
+
+def _overlap(one: KittiObject, other: KittiObject) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
+    height = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    both = one.width_px * one.height_px + other.width_px * other.height_px - common
+    return common / both if both > 0 else 0.0
 
 
 def draw_labels(image: NDArray[np.uint8], objects: Sequence[KittiObject]) -> NDArray[np.uint8]:
@@ -164,41 +240,6 @@ def draw_contact_sheet(report: DatasetReport, path: Path, limit: int = 24) -> No
         page[top : top + cell.shape[0], left : left + CELL_PX] = cell
     _, data = cv2.imencode(".png", page)
     write_whole(path, data.tobytes())
-
-
-def draw_histograms(report: DatasetReport, path: Path) -> bool:
-    """Write histograms of sizes, places and light as a PNG; return False without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError:
-        return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    objects = [(frame, item) for frame in report.frames for item in frame.labelled]
-    figure, axes = pyplot.subplots(2, 3, figsize=(12, 7))
-    heights = [item.height_px for _, item in objects]
-    bins = np.geomspace(max(min(heights, default=1.0), 1.0), max(max(heights, default=2.0), 2.0), 24)
-    axes[0, 0].hist(heights, bins=bins)
-    axes[0, 0].set(xscale="log", title="box height, px")
-    axes[0, 1].hist([item.width_px / item.height_px for _, item in objects], bins=24)
-    axes[0, 1].set(title="width / height")
-    axes[0, 2].hist([len(frame.labelled) for frame in report.frames], bins=np.arange(-0.5, 9.5))
-    axes[0, 2].set(title="objects per frame")
-    x = [(item.box[0] + item.box[2]) / 2 / frame.width for frame, item in objects]
-    y = [(item.box[1] + item.box[3]) / 2 / frame.height for frame, item in objects]
-    axes[1, 0].scatter(x, y, s=4)
-    axes[1, 0].set(xlim=(0, 1), ylim=(1, 0), title="box centres")
-    axes[1, 1].hist([item.location[2] for _, item in objects if item.location[2] > -999.0], bins=24)
-    axes[1, 1].set(title="distance, m")
-    axes[1, 2].hist([frame.brightness for frame in report.frames], bins=24, range=(0, 255))
-    axes[1, 2].set(title="mean grey level")
-    figure.tight_layout()
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary, dpi=90)
-    temporary.replace(path)
-    pyplot.close(figure)
-    return True
 
 
 def _listed(counts: Counter[str] | Counter[int]) -> str:

@@ -1,0 +1,117 @@
+"""Whether a data set has the same bytes with one worker, with several, and after kill -9 and a resume.
+
+    palletjack benchmark reproducibility -- --frames 200 --workers 1 2 --out out/reproducibility.json
+
+The first number of workers makes the set in one go, each further one makes it again; the last of these
+runs is killed after a third of the frames and continued. Ends with 1 where a byte differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+
+def main() -> int:
+    """Generate, compare, write JSON; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", default="warehouse_v1", help="shipped recipe or YAML file")
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="at least two numbers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spp", type=int, default=6, help="paths per pixel")
+    parser.add_argument("--variant", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--keep", type=Path, help="folder for the data sets; temporary without it")
+    parser.add_argument("--out", type=Path, help="JSON file; standard output without it")
+    options = parser.parse_args()
+    if len(options.workers) < 2:
+        parser.error(f"--workers: expected at least two numbers, found {options.workers}")
+    root = options.keep or Path(tempfile.mkdtemp(prefix="reproducibility_"))
+    start = time.monotonic()
+    try:
+        digests, killed_at = [], None
+        for number, workers in enumerate(options.workers):
+            out = root / f"workers_{workers}_{number}"
+            last = number == len(options.workers) - 1
+            if last:
+                killed_at = start_and_kill(options, workers, out)
+            subprocess.run(command(options, workers, out), check=True)
+            digests.append(fingerprint(out))
+    finally:
+        if options.keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+    different = sorted(
+        name
+        for other in digests[1:]
+        for name in digests[0].keys() | other.keys()
+        if digests[0].get(name) != other.get(name)
+    )
+    result = {
+        "what": "files that differ between runs of the same data set",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "recipe": options.recipe,
+        "frames": options.frames,
+        "workers": options.workers,
+        "killed_after_frames": killed_at,
+        "files": len(digests[0]),
+        "different": different,
+        "identical": not different,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text, encoding="utf-8")
+    return int(bool(different))
+
+
+def command(options: argparse.Namespace, workers: int, out: Path) -> list[str]:
+    """Return the command line of one run."""
+    return [
+        sys.executable, "-m", "palletjack_cli.main", "generate", "--recipe", options.recipe,
+        "--frames", str(options.frames), "--seed", str(options.seed), "--spp", str(options.spp),
+        "--variant", options.variant, "--workers", str(workers), "--out", str(out),
+        "--plans", "--annotations", "--masks",
+    ]  # fmt: skip
+
+
+def start_and_kill(options: argparse.Namespace, workers: int, out: Path) -> int:
+    """Start a run, kill its processes after a third of the frames; return how many it made."""
+    process = subprocess.Popen(command(options, workers, out), start_new_session=True)
+    images = out / "images"
+    while process.poll() is None and count(images) < max(options.frames // 3, 1):
+        time.sleep(0.1)
+    made = count(images)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return made
+
+
+def count(images: Path) -> int:
+    """Return the number of finished images."""
+    return sum(1 for path in images.glob("*.jpg") if not path.name.startswith("."))
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """Return the digest of every file but the manifest, which tells versions and counts."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != "dataset.json"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
