@@ -9,6 +9,7 @@ from palletjack_cli.build_engine import build_engine, deepstream_config
 from palletjack_cli.demo import demo
 from palletjack_cli.pipeline import pipeline
 from palletjack_sdg import commands as data
+from palletjack_sdg.asset_commands import assets
 from palletjack_sdg.isaac_sim import commands as isaac_sim
 from palletjack_sim import commands as simulation
 from palletjack_training import commands as training
@@ -29,6 +30,7 @@ app.command()(data.generate)
 app.command()(data.merge)
 app.command()(data.inspect)
 app.command()(data.convert)
+app.add_typer(assets, name="assets")
 app.command()(isaac_sim.normalize_kitti)
 app.command()(training.train)
 app.command()(compression.prune)

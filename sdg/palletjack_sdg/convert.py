@@ -88,6 +88,7 @@ def convert(
         raise ConvertError(f"{out}: expected a new or empty folder, found something in it")
     try:
         frames = _READERS[source_format or detect_format(source)](source)
+        _check_names(frames)
         written = _arranged_for_tao(frames) if to == "tao" else frames
     except TaoLayoutError as error:
         raise ConvertError(str(error)) from None
@@ -118,6 +119,18 @@ def convert(
     ignored = sum(item.class_name.lower() == DONT_CARE.lower() for item in kept)
     lost = (ignored if to == "yolo" else 0, boxes - len(kept))
     return ConvertSummary(len(written), len(kept) - ignored, ignored, *lost)
+
+
+def _check_names(frames: Sequence[LabelledImage]) -> None:
+    """Refuse images that would overwrite each other or each other's labels: the new folder is flat."""
+    seen: dict[str, Path] = {}
+    for frame in frames:
+        earlier = seen.setdefault(frame.path.stem, frame.path)
+        if earlier != frame.path:
+            raise ConvertError(
+                f"{frame.path}: expected a name that no other image has, found {earlier} as well: "
+                "rename one of them"
+            )
 
 
 def detect_format(source: Path) -> str:

@@ -24,8 +24,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from palletjack_sdg.asset_index import find as find_asset
 from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.objects import catalog
+from palletjack_sdg.objects.mesh_file import is_asset
 from palletjack_sdg.sensor import SensorRanges
 from palletjack_sdg.textures import CEILING_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 
@@ -59,7 +61,9 @@ def _some_weight(weights: dict[Any, float]) -> dict[Any, float]:
 
 def _known_families(weights: dict[str, float]) -> dict[str, float]:
     for name in weights:
-        if name not in catalog.FAMILIES:
+        if is_asset(name):
+            find_asset(name)
+        elif name not in catalog.FAMILIES:
             raise ValueError(f"no object family {name!r}{_nearest(name, catalog.FAMILIES)}")
     return weights
 

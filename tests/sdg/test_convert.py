@@ -183,3 +183,47 @@ def test_the_tao_layout_takes_one_image_extension(kitti: Path, tmp_path: Path) -
     with pytest.raises(ConvertError, match=r"TAO takes one extension.*\.jpg, \.png"):
         convert(kitti, tmp_path / "tao", "tao")
     assert not (tmp_path / "tao").exists()
+
+
+def test_images_of_one_name_in_several_folders_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / "set" / "images" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "set" / "images" / folder / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    images = [
+        {"id": n, "file_name": f"{folder}/0.png", "width": 8, "height": 8} for n, folder in enumerate("ab")
+    ]
+    document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "palletjack"}]}
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(document))
+    with pytest.raises(
+        ConvertError, match=r"b/0.png: expected a name that no other image has, found .*a/0.png"
+    ):
+        convert(tmp_path / "set", tmp_path / "out", "kitti")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pycocotools_reads_and_scores_what_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    for name in ("images", "labels"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    box, ignored = (10.0, 8.0, 60.0, 70.5), (70.0, 10.0, 110.0, 50.0)
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"set/images/{index}.png"), np.zeros((96, 128, 3), np.uint8))
+        objects = [KittiObject("palletjack", box), KittiObject("DontCare", ignored)]
+        write_labels(tmp_path / f"set/labels/{index}.txt", objects)
+    convert(tmp_path / "set", tmp_path / "coco", "coco")
+    truth = COCO(str(tmp_path / "coco" / "annotations.json"))
+    (category,) = truth.getCatIds(catNms=["palletjack"])
+    found = [
+        {"image_id": image, "category_id": category, "score": score, "bbox": [x, y, x2 - x, y2 - y]}
+        for image in truth.getImgIds()
+        # What lies in the ignored region is no false alarm, whatever its score.
+        for score, (x, y, x2, y2) in ((0.9, ignored), (0.8, box))
+    ]
+    evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)

@@ -220,7 +220,8 @@ class Stage:
                 roll_deg=round(piece.roll_deg, 3),
                 role=piece.role,
                 group=self.groups,
-                label=piece.label,
+                # An object of a user's own pack carries the class that the pack gives it.
+                label=piece.label or getattr(piece.params, "class_name", None),
                 state=piece.state,
             )
         )

@@ -27,6 +27,7 @@ from palletjack_sdg.objects import (
     vehicles,
 )
 from palletjack_sdg.objects.family import ObjectFamily, ObjectParams, ParamsT
+from palletjack_sdg.objects.mesh_file import is_asset, mesh_family
 
 _MODULES = (pallet_truck, vehicles, trolleys, pallets, containers, racks, people, building, clutter)
 _CACHED_PROPS = 192
@@ -47,19 +48,30 @@ def _collect() -> dict[str, ObjectFamily[Any]]:
 FAMILIES: Mapping[str, ObjectFamily[Any]] = _collect()
 
 
+def find_family(name: str) -> ObjectFamily[Any]:
+    """Return the family ``name``, of the catalog or of a mesh file (``assets:PACK/OBJECT``).
+
+    Raises ValueError with the nearest name where there is none.
+    """
+    if is_asset(name):
+        return mesh_family(name)
+    if name not in FAMILIES:
+        close = difflib.get_close_matches(name, FAMILIES, n=1)
+        raise ValueError(f"no object family {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return FAMILIES[name]
+
+
 def sample(family: str, rng: np.random.Generator) -> ObjectParams:
     """Draw parameters of ``family``."""
-    params: ObjectParams = FAMILIES[family].sample(rng)
+    params: ObjectParams = find_family(family).sample(rng)
     return params
 
 
 def parse(family: str, params: Mapping[str, Any]) -> ObjectParams:
     """Return ``params`` as the family's own type; ValueError names the family and the field."""
-    if family not in FAMILIES:
-        close = difflib.get_close_matches(family, FAMILIES, n=1)
-        raise ValueError(f"no object family {family!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    entry = find_family(family)
     try:
-        parsed: ObjectParams = FAMILIES[family].params_type.model_validate(dict(params))
+        parsed: ObjectParams = entry.params_type.model_validate(dict(params))
     except ValidationError as error:
         raise ValueError(f"parameters of {family}: {error}") from error
     return parsed
@@ -77,7 +89,7 @@ def build(family: str, params: ObjectParams) -> Prop:
 
 @lru_cache(maxsize=_CACHED_PROPS)
 def _build(family: str, params_json: str) -> Prop:
-    entry = FAMILIES[family]
+    entry = find_family(family)
     prop: Prop = entry.build(entry.params_type.model_validate_json(params_json))
     return prop
 

@@ -1,0 +1,158 @@
+"""A user's own mesh file as a labelled object and as a distractor, from file to label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+import yaml
+from PIL import Image
+from tests.sdg.scenes import at, looking_along_x, scene
+from typer.testing import CliRunner
+
+from palletjack_cli.main import app
+from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack
+from palletjack_sdg.compose import build_scene
+from palletjack_sdg.frame_plan import FramePlan
+from palletjack_sdg.labels import label_frame
+from palletjack_sdg.objects import catalog
+from palletjack_sdg.objects.mesh_file import mesh_family, read_mesh
+from palletjack_sdg.plan import plan_frame
+from palletjack_sdg.recipe import Recipe, RecipeError, load_recipe
+from palletjack_sdg.render import RenderError, RenderSettings, create_renderer
+from palletjack_sdg.scene import Instance
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A red box with a blue mast, in centimetres and y up as glTF has it: 1.2 x 0.6 x 1.5 m."""
+    monkeypatch.setenv("PALLETJACK_ASSETS", str(tmp_path / "index" / "assets.yaml"))
+    mesh_family.cache_clear()
+    catalog._build.cache_clear()
+    body = trimesh.creation.box((120.0, 50.0, 60.0))
+    body.apply_translation((300.0, 25.0, 0.0))
+    mast = trimesh.creation.box((10.0, 100.0, 10.0))
+    mast.apply_translation((300.0, 100.0, 0.0))
+    for mesh, color in ((body, (200, 20, 20, 255)), (mast, (20, 20, 200, 255))):
+        material = trimesh.visual.material.PBRMaterial(baseColorFactor=color, roughnessFactor=0.3)
+        mesh.visual = trimesh.visual.TextureVisuals(material=material)
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    trimesh.Scene([body, mast]).export(meshes / "tugger.glb")
+    return meshes
+
+
+def add(folder: Path, label: str | None) -> None:
+    add_pack("mine", AssetPack(folder=folder, licence="CC0-1.0", scale=0.01, up="y", label=label))
+
+
+def with_object(name: str) -> Recipe:
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["distractors"]["clutter"] = {name: 1.0}
+    tree["distractors"]["clutter_count"] = [4, 8]
+    return Recipe.model_validate(tree)
+
+
+def test_a_file_becomes_metres_upright_on_the_floor(folder: Path) -> None:
+    prop = read_mesh(folder / "tugger.glb", 0.01, "y", 0.0, "tugger")
+    low, high = prop.bounds()
+    assert low == pytest.approx((-0.6, -0.3, 0.0), abs=1e-5)
+    assert high == pytest.approx((0.6, 0.3, 1.5), abs=1e-5)
+    by_top = sorted(prop.parts, key=lambda part: part.vertices[:, 2].max())
+    assert by_top[0].material.color[0] > 0.7 > 0.2 > by_top[0].material.color[2]
+    assert by_top[1].material.color[2] > 0.7
+    assert by_top[0].material.roughness == pytest.approx(0.3)
+    # Faces still wind outwards: a mirrored mesh would have a negative volume.
+    for part in prop.parts:
+        assert trimesh.Trimesh(part.vertices, part.faces).volume > 0
+    turned = read_mesh(folder / "tugger.glb", 0.01, "y", 90.0, "tugger").bounds()[1]
+    assert turned == pytest.approx((0.3, 0.6, 1.5), abs=1e-5)
+
+
+def test_a_texture_keeps_its_way_up(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = (250, 0, 0)
+    quad = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]])
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(pixels))
+    quad.visual = trimesh.visual.TextureVisuals([[0, 0], [1, 0], [1, 1], [0, 1]], material=material)
+    quad.export(tmp_path / "quad.glb")
+    (part,) = read_mesh(tmp_path / "quad.glb", 1.0, "y", 0.0, "quad").parts
+    assert part.uvs is not None
+    assert part.material.texture is not None
+    # The upper vertices look at the image's red upper rows: v points down.
+    upper = part.vertices[:, 2] > 0.5
+    assert part.uvs[upper, 1] == pytest.approx(0.0)
+    assert part.uvs[~upper, 1] == pytest.approx(1.0)
+    assert tuple(part.material.texture[0, 0]) == (250, 0, 0)
+
+
+@pytest.mark.parametrize("label", ["tugger", None])
+def test_a_recipe_places_it_and_the_plan_rebuilds_it(folder: Path, label: str | None) -> None:
+    add(folder, label)
+    recipe = with_object("assets:mine/tugger")
+    plans = [plan_frame(recipe, 3, index) for index in range(3)]
+    placed = [item for plan in plans for item in plan.objects if item.family == "assets:mine/tugger"]
+    assert placed
+    assert {item.label for item in placed} == {label}
+    plan = FramePlan.model_validate_json(plans[0].model_dump_json())
+    assert plan == plan_frame(recipe, 3, 0)
+    assert str(folder) not in plan.model_dump_json()
+    catalog._build.cache_clear()
+    build_scene(plan)
+    # Another file under the same name is not taken for it.
+    trimesh.creation.box((10.0, 10.0, 10.0)).export(folder / "tugger.glb")
+    catalog._build.cache_clear()
+    if any(item.family.startswith("assets:") for item in plan.objects):
+        with pytest.raises(ValueError, match=r"tugger.glb: expected the file with SHA-256"):
+            build_scene(plan)
+
+
+@pytest.mark.render
+def test_it_is_labelled_where_it_stands(folder: Path) -> None:
+    add(folder, "tugger")
+    try:
+        renderer = create_renderer(RenderSettings(spp=1, max_depth=2, denoise=False, variant="cpu"))
+    except RenderError as error:
+        pytest.skip(str(error))
+    prop = catalog.build("assets:mine/tugger", catalog.sample("assets:mine/tugger", np.random.default_rng(0)))
+    camera = looking_along_x(640, 368)
+    content = scene(camera, Instance(1, prop, at(5.0, 0.0, 90.0), "tugger"))
+    result = renderer.render(content)
+    (found,) = label_frame(content, result)
+    assert found.class_name == "tugger"
+    assert found.dimensions == pytest.approx((1.5, 0.6, 1.2), abs=1e-4)
+    # Its near face lies at 4.7 m and is 1.2 m wide.
+    assert found.width_px == pytest.approx(1.2 * camera.focal_px / 4.7, abs=2.0)
+
+
+def test_what_is_wrong_is_named(folder: Path, tmp_path: Path) -> None:
+    add(folder, None)
+    recipe = tmp_path / "mine.yaml"
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["distractors"]["clutter"] = {"assets:mine/tuger": 1.0}
+    recipe.write_text(yaml.safe_dump(tree))
+    with pytest.raises(RecipeError, match=r"clutter.*no object 'tuger' in the pack; did you mean 'tugger'"):
+        load_recipe(recipe)
+    with pytest.raises(AssetError, match="no pack 'yours'"):
+        mesh_family("assets:yours/tugger")
+    with pytest.raises(AssetError, match="expected mesh files"):
+        add_pack("empty", AssetPack(folder=tmp_path / "index", licence="CC0-1.0"))
+    (folder / "torn.glb").write_bytes(b"glTF torn")
+    with pytest.raises(AssetError, match=r"torn.glb: expected a mesh file"):
+        read_mesh(folder / "torn.glb", 1.0, "y", 0.0, "torn")
+
+
+def test_the_commands_add_list_and_check(folder: Path) -> None:
+    run = CliRunner()
+    added = ["assets", "add", str(folder), "--name", "mine", "--licence", "CC0-1.0", "--scale", "0.01"]
+    assert run.invoke(app, added).output == "mine: 1 objects\n"
+    listed = run.invoke(app, ["assets", "list"]).output
+    assert "CC0-1.0, not labelled" in listed
+    assert "  assets:mine/tugger\n" in listed
+    checked = run.invoke(app, ["assets", "check"])
+    assert checked.output == "assets:mine/tugger: 1.20 x 0.60 x 1.50 m, 24 triangles\n"
+    (folder / "torn.obj").write_text("")
+    assert run.invoke(app, ["assets", "check"]).exit_code == 1
+    assert run.invoke(app, [*added[:4], "a/b", *added[5:]]).exit_code == 2
