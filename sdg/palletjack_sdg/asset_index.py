@@ -1,7 +1,8 @@
 """The user's own objects: packs of mesh files, and how each pack is turned into metres, z up.
 
 The index is one YAML file: $PALLETJACK_ASSETS, or ~/.local/share/palletjack/assets.yaml. The meshes
-where they are. A pack is a folder; its objects are the mesh files below it, named by their path without the ending.
+stay where they are. A pack is a folder; its objects are the mesh files below it, named by their path
+without the ending.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.labels import JudgedInstance, judge_frame, label_lines
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
-from palletjack_sdg.render import Renderer, RenderResult, RenderSettings, create_renderer
+from palletjack_sdg.render import Renderer, RenderError, RenderResult, RenderSettings, create_renderer
 from palletjack_sdg.scene import Scene
 from palletjack_sdg.seeding import draw_seed, substream
 from palletjack_sdg.sensor import apply_sensor
@@ -170,6 +170,8 @@ class FrameMaker:
         self, plan: FramePlan, scene: Scene, result: RenderResult, judged: list[JudgedInstance]
     ) -> FrameExtras:
         job = self._job
+        if job.normals and result.normals is None:
+            raise RenderError("normals: this renderer gives none; generate without --normals")
         return FrameExtras(
             plan_json=plan.model_dump_json() if job.plans else None,
             annotations=describe_frame(plan, scene.camera, judged) if job.annotations else None,
