@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,4 +37,10 @@ class Detections:
     def above(self, threshold: float) -> Detections:
         """Return the detections whose score is at least ``threshold``."""
         keep = self.scores >= threshold
+        return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep], self.class_names)
+
+    def of_classes(self, names: Sequence[str]) -> Detections:
+        """Return the detections of the classes ``names``."""
+        wanted = [index for index, name in enumerate(self.class_names) if name in names]
+        keep = np.isin(self.class_ids, wanted)
         return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep], self.class_names)

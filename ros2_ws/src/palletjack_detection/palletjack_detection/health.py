@@ -50,6 +50,7 @@ class DetectorHealth:
         self._last_refusal = (-np.inf, "")
         self._failures = 0
         self._last_failure = (-np.inf, "")
+        self._phase, self._phase_level = "", OK
         self._finish_times: deque[float] = deque()
         self._latencies: dict[str, deque[float]] = {}
 
@@ -82,6 +83,15 @@ class DetectorHealth:
             for stage, value in latencies_ms.items():
                 self._latencies.setdefault(stage, deque(maxlen=LATENCY_SAMPLES)).append(value)
 
+    def set_phase(self, level: int, sentence: str) -> None:
+        """Say what the node does instead of detecting, at ``level``; an empty sentence: it detects."""
+        with self._lock:
+            if self._phase and not sentence:
+                # The wait for an image begins now, not when the node started.
+                self._started = self._clock()
+                self._last_received = None
+            self._phase, self._phase_level = sentence, level
+
     def report(self) -> HealthReport:
         """Return the state of the detector now."""
         with self._lock:
@@ -95,6 +105,8 @@ class DetectorHealth:
             self._finish_times.popleft()
 
     def _judge(self, now: float) -> tuple[int, str]:
+        if self._phase:
+            return self._phase_level, self._phase
         failed_at, failure = self._last_failure
         if now - failed_at <= WINDOW_S:
             return ERROR, f"Detection failed: {failure}"

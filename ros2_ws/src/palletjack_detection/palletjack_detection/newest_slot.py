@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -32,6 +33,12 @@ class NewestSlot(Generic[Item]):
                 return None
             item, self._item = self._item, None
             return item
+
+    def wait_until(self, due: float) -> bool:
+        """Wait until ``due`` (of time.monotonic) while newer items replace older ones; False once closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed, max(0.0, due - time.monotonic()))
+            return not self._closed
 
     def close(self) -> None:
         """Wake the consumer for the last time; what still lies in the slot is dropped."""

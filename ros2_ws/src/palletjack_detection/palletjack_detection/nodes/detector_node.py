@@ -1,4 +1,7 @@
-"""The detector node: sensor_msgs/Image in, vision_msgs/Detection2DArray out.
+"""The detector node: sensor_msgs/Image in, vision_msgs/Detection2DArray out, with a lifecycle.
+
+Configure loads the model, activate subscribes, deactivate ends subscription and worker, cleanup frees the
+model. With ``autostart`` (the default) the node does the first two by itself.
 
 The subscription only puts the newest image into a slot; a worker thread converts, detects and
 publishes. So a slow model drops old images instead of queueing them, and parameters, diagnostics and
@@ -8,181 +11,233 @@ discovery go on while the network runs.
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
-from palletjack_detection.detector import BACKENDS, Detector
+from palletjack_detection.detector import Detector
 from palletjack_detection.engine import EngineError
-from palletjack_detection.health import WARN, DetectorHealth, HealthReport
+from palletjack_detection.health import ERROR, OK, WARN, DetectorHealth, HealthReport
 from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
-from palletjack_detection.model_folder import PRECISIONS
 from palletjack_detection.newest_slot import NewestSlot
+from palletjack_detection.nodes.detector_parameters import PARAMETERS
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_to_message
-from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
+from palletjack_detection.nodes.parameters import declare, first_problem
 from palletjack_detection.shipped_model import find_shipped_model, package_share
+from palletjack_detection.thermal import hottest_zone
 
 DIAGNOSTICS_PERIOD_S = 1.0
 # A bad camera must not fill the disk with log lines.
 WARNING_PERIOD_S = 2.0
-
-PARAMETERS = (
-    ParameterSpec(
-        "model_dir",
-        "",
-        "Model folder (model.onnx and model.json); empty: the model that ships with the package. "
-        "A folder set at run time is loaded first; if it cannot be, the old model stays.",
-    ),
-    ParameterSpec(
-        "score_threshold",
-        -1.0,
-        "Detections below this score are not published, 0..1; a negative value: the model's own threshold.",
-        minimum=-1.0,
-        maximum=1.0,
-    ),
-    ParameterSpec("image_topic", "image", "Topic of the images.", fixed=True),
-    ParameterSpec(
-        "image_transport",
-        "raw",
-        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <image_topic>/compressed.",
-        choices=("raw", "compressed"),
-        fixed=True,
-    ),
-    ParameterSpec(
-        "reliability",
-        "best_effort",
-        "QoS of the image subscription: best_effort matches every camera; reliable needs a reliable one.",
-        choices=("best_effort", "reliable"),
-        fixed=True,
-    ),
-    ParameterSpec(
-        "depth",
-        1,
-        "QoS history depth of the image subscription, in images.",
-        minimum=1,
-        maximum=100,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "threads",
-        0,
-        "Threads of the network on the CPU; 0: ONNX Runtime chooses.",
-        minimum=0,
-        maximum=256,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "backend",
-        "auto",
-        "What runs the network. auto: an engine of TensorRT that was built here before, else ONNX Runtime.",
-        choices=BACKENDS,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "precision",
-        "auto",
-        "Precision of the network, as far as the model folder holds it; auto: the model's own.",
-        choices=("auto", *PRECISIONS),
-        fixed=True,
-    ),
-    ParameterSpec(
-        "build_engine",
-        False,
-        "Build the engine of TensorRT where there is none yet; ONNX Runtime runs the model meanwhile.",
-        fixed=True,
-    ),
-    ParameterSpec(
-        "stale_after_s",
-        2.0,
-        "Seconds without an image after which /diagnostics warns.",
-        minimum=0.1,
-        maximum=3600.0,
-        fixed=True,
-    ),
-)
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+LOAD_ERRORS = (ValueError, OSError, EngineError)
 
 
-class DetectorNode(Node):
+class DetectorNode(LifecycleNode):
     """Publishes the detections of the newest image on ``detections``, and its health on /diagnostics."""
 
     def __init__(self) -> None:
         super().__init__("palletjack_detector")
         try:
-            settings = declare(self, PARAMETERS)
-            self._settings = settings
-            wanted = detector_settings(settings, settings["model_dir"], settings["score_threshold"])
-            self._detector, build = load_ready(wanted)
-        except (ValueError, OSError, EngineError) as error:
+            self._settings = declare(self, PARAMETERS)
+        except ValueError as error:
             raise StartupError(str(error)) from error
+        self._detector: Detector | None = None
         self._detector_lock = threading.Lock()
         self._build: BackgroundBuild | None = None
-        self._health = DetectorHealth(settings["stale_after_s"])
+        self._enabled = True
+        self._active = False
+        self._problem = ""
+        self._worker: threading.Thread | None = None
         self._slot: NewestSlot[Image | CompressedImage] = NewestSlot()
-        self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
+        self._subscription: Subscription | None = None
+        self._publisher: Any = None
+        self._ended = threading.Event()
+        self._health = DetectorHealth(self._settings["stale_after_s"])
+        self._show_phase()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._subscribe(settings)
+        self.create_service(SetBool, "~/enable", self._enable)
         self.add_on_set_parameters_callback(self._change_parameters)
-        # Wall time: under simulated time the health must show also when the simulation stands still.
-        self.create_timer(
-            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-        self._worker = threading.Thread(target=self._work, name="detector", daemon=True)
-        self._worker.start()
-        if build:
-            self._start_build(wanted)
-        spec, engine = self._detector.spec, self._detector.engine
-        self.get_logger().info(
-            f"model {spec.name} on {engine.provider}, threshold {self._detector.score_threshold:.2f}, "
-            f"images from {self._subscription.topic_name}"
-        )
+        # A thread, not a timer: the health must show while configuring holds the executor for the minutes
+        # that an engine takes, and under simulated time also when the simulation stands still.
+        self._reporter = threading.Thread(target=self._report, name="diagnostics", daemon=True)
+        self._reporter.start()
+        if self._settings["autostart"]:
+            self._start()
 
     def destroy_node(self) -> None:
-        """Stop the worker, then take the node apart."""
-        self._slot.close()
-        self._worker.join(timeout=10.0)
+        """Stop the threads, then take the node apart."""
+        self._ended.set()
+        self._stop_working()
+        self._reporter.join(timeout=5.0)
         super().destroy_node()
 
-    def _subscribe(self, settings: dict[str, Any]) -> None:
-        reliability = {
-            "best_effort": ReliabilityPolicy.BEST_EFFORT,
-            "reliable": ReliabilityPolicy.RELIABLE,
-        }[settings["reliability"]]
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=settings["depth"], reliability=reliability)
-        compressed = settings["image_transport"] == "compressed"
-        topic = settings["image_topic"] + ("/compressed" if compressed else "")
-        self._subscription = self.create_subscription(
-            CompressedImage if compressed else Image, topic, self._receive, qos
+    def _start(self) -> None:
+        """Configure and activate; raises StartupError where the model cannot be loaded."""
+        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+            self._ended.set()
+            raise StartupError(self._problem or "the node could not be activated")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model."""
+        self._problem = ""
+        values = {spec.name: self.get_parameter(spec.name).value for spec in PARAMETERS}
+        self._settings = values
+        self._health.set_phase(OK, "Loading the model")
+        self.get_logger().info("loading the model")
+        try:
+            wanted = detector_settings(values, values["model_dir"], values["score_threshold"])
+            self._detector, build = load_ready(wanted)
+            check_classes(values["classes"], self._detector)
+        except LOAD_ERRORS as error:
+            self._problem = str(error)
+            self._detector = None
+            self.get_logger().error(f"not configured: {error}")
+            self._show_phase()
+            return FAILURE
+        self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
+        if build:
+            self._start_build(wanted)
+        self._show_phase()
+        detector = self._detector
+        self.get_logger().info(
+            f"model {detector.spec.name} on {detector.engine.provider}, "
+            f"threshold {detector.score_threshold:.2f}, images from {self._topic()}"
         )
+        return SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the images."""
+        self._active = True
+        if self._enabled:
+            self._work_on()
+        self._show_phase()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End subscription and worker; the model stays loaded."""
+        self._active = False
+        self._stop_working()
+        self._show_phase()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model."""
+        self._release()
+        self._show_phase()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything."""
+        self._active = False
+        self._stop_working()
+        self._release()
+        self._show_phase()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an unforeseen error: back to unconfigured, from where it can be configured again."""
+        return self.on_shutdown(state)
+
+    def _release(self) -> None:
+        with self._detector_lock:
+            detector, self._detector, self._build = self._detector, None, None
+            close(detector)
+        if self._publisher is not None:
+            self.destroy_publisher(self._publisher)
+            self._publisher = None
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._enabled = request.data
+        if self._active and request.data and self._subscription is None:
+            self._work_on()
+        elif not request.data:
+            self._stop_working()
+        self._show_phase()
+        word = "enabled" if request.data else "disabled"
+        response.success = True
+        response.message = word if self._active else f"{word} from the activation on"
+        return response
+
+    def _show_phase(self) -> None:
+        """Tell /diagnostics what keeps the node from detecting, if anything does."""
+        if self._active and self._enabled:
+            self._health.set_phase(OK, "")
+        elif self._active:
+            self._health.set_phase(OK, f"Disabled, call {self.get_name()}/enable with true to detect")
+        elif self._problem:
+            self._health.set_phase(ERROR, f"Not configured, mend this and configure again: {self._problem}")
+        elif self._detector is None:
+            self._health.set_phase(OK, "Not configured, waiting for the transition 'configure'")
+        else:
+            self._health.set_phase(OK, "Not active, waiting for the transition 'activate'")
 
     def _start_build(self, wanted: DetectorSettings) -> None:
         self._build = BackgroundBuild(wanted, self._take_over)
         self._build.start()
 
     def _take_over(self, build: BackgroundBuild, detector: Detector) -> None:
-        """Run on the engine that was built, unless another model was set meanwhile."""
+        """Run on the engine that was built, unless another model was set meanwhile, or none."""
         with self._detector_lock:
-            if build is not self._build:
+            old = self._detector
+            if build is not self._build or old is None:
+                close(detector)
                 return
-            detector.score_threshold = self._detector.score_threshold
+            detector.score_threshold = old.score_threshold
             self._detector = detector
+            close(old)
         self.get_logger().info(f"the engine is ready: {detector.engine.provider}")
+
+    def _topic(self) -> str:
+        compressed = self._settings["image_transport"] == "compressed"
+        topic: str = self.resolve_topic_name(self._settings["image_topic"])
+        return topic + ("/compressed" if compressed else "")
+
+    def _work_on(self) -> None:
+        settings = self._settings
+        reliable = settings["reliability"] == "reliable"
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=settings["depth"],
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        )
+        kind = CompressedImage if settings["image_transport"] == "compressed" else Image
+        topic = settings["image_topic"] + ("/compressed" if kind is CompressedImage else "")
+        self._slot = NewestSlot()
+        self._worker = threading.Thread(target=self._work, args=(self._slot,), name="detector", daemon=True)
+        self._worker.start()
+        self._subscription = self.create_subscription(kind, topic, self._receive, qos)
+
+    def _stop_working(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        self._slot.close()
+        if self._worker is not None:
+            self._worker.join(timeout=10.0)
+            self._worker = None
 
     def _receive(self, message: Image | CompressedImage) -> None:
         replaced = self._slot.put(message)
         self._health.image_received(replaced_another=replaced)
 
-    def _work(self) -> None:
-        while (message := self._slot.take()) is not None:
+    def _work(self, slot: NewestSlot[Image | CompressedImage]) -> None:
+        due = 0.0
+        while slot.wait_until(due) and (message := slot.take()) is not None:
+            rate = self._settings["max_rate_hz"]
+            due = max(due, time.monotonic() - 1.0 / rate) + 1.0 / rate if rate > 0 else 0.0
             try:
                 self._answer(message)
             except ImageRefused as error:
@@ -200,7 +255,11 @@ class DetectorNode(Node):
     def _answer(self, message: Image | CompressedImage) -> None:
         rgb = message_to_rgb(message)
         with self._detector_lock:
+            if self._detector is None:
+                return
             detections, times = self._detector.detect_with_timing(rgb)
+        if any(self._settings["classes"]):
+            detections = detections.of_classes(self._settings["classes"])
         self._publisher.publish(detections_to_message(detections, message.header))
         latencies = {
             "preprocess_ms": times.preprocess_ms,
@@ -213,54 +272,91 @@ class DetectorNode(Node):
             latencies["stamp_to_publish_ms"] = age_ms
         self._health.image_processed(latencies)
 
-    def _publish_diagnostics(self) -> None:
-        array = DiagnosticArray()
-        array.header.stamp = self.get_clock().now().to_msg()
-        array.status.append(self._status(self._health.report()))
-        self._diagnostics.publish(array)
+    def _report(self) -> None:
+        while not self._ended.wait(DIAGNOSTICS_PERIOD_S):
+            array = DiagnosticArray()
+            array.header.stamp = self.get_clock().now().to_msg()
+            array.status.append(self._status(self._health.report()))
+            if not self.context.ok():
+                return
+            self._diagnostics.publish(array)
 
     def _status(self, report: HealthReport) -> DiagnosticStatus:
-        detector = self._detector
-        about = (
-            ("model", detector.spec.name),
-            ("engine", detector.backend),
-            ("provider", detector.engine.provider),
-            ("score_threshold", f"{detector.score_threshold:.3f}"),
-        )
-        level, message = report.level, report.message
-        if self._build is not None and (note := self._build.note):
+        values = [*about(self._detector, self._settings["precision"]), *report.values]
+        if (temperature := hottest_zone()) is not None:
+            values.append(("temperature_c", f"{temperature.celsius:.1f} ({temperature.zone})"))
+        level, message, build = report.level, report.message, self._build
+        if build is not None and (note := build.note):
             message = f"{message}; {note}"
-            level = max(level, WARN) if self._build.failure else level
+            level = max(level, WARN) if build.failure else level
         return DiagnosticStatus(
             level=bytes([level]),
             name=f"{self.get_name()}: detection",
             message=message,
-            hardware_id=detector.spec.name,
-            values=[KeyValue(key=key, value=value) for key, value in (*about, *report.values)],
+            hardware_id=dict(values).get("model", ""),
+            values=[KeyValue(key=key, value=value) for key, value in values],
         )
 
     def _change_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         if problem := first_problem(PARAMETERS, changes):
             return SetParametersResult(successful=False, reason=problem)
-        new = {change.name: change.value for change in changes}
-        if not new.keys() & {"model_dir", "score_threshold"}:
-            return SetParametersResult(successful=True)
-        threshold = new.get("score_threshold", self.get_parameter("score_threshold").value)
-        if "model_dir" in new:
+        new = {change.name: change.value for change in changes if change.name in self._settings}
+        settings = {**self._settings, **new}
+        if self._detector is not None:
             try:
-                wanted = detector_settings(self._settings, new["model_dir"], threshold)
-                detector, build = load_ready(wanted)
-            except (ValueError, OSError, EngineError) as error:
+                self._apply(new, settings)
+            except LOAD_ERRORS as error:
                 return SetParametersResult(successful=False, reason=f"the old model stays: {error}")
+        self._settings = settings
+        return SetParametersResult(successful=True)
+
+    def _apply(self, new: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Bring changed parameters to the loaded detector; on an error nothing is changed."""
+        old = self._detector
+        assert old is not None
+        if "model_dir" in new:
+            wanted = detector_settings(settings, new["model_dir"], settings["score_threshold"])
+            detector, build = load_ready(wanted)
+            check_classes(settings["classes"], detector)
             with self._detector_lock:
                 self._detector, self._build = detector, None
+                close(old)
             if build:
                 self._start_build(wanted)
             self.get_logger().info(f"model {detector.spec.name} from {new['model_dir']}")
-        else:
-            own = self._detector.spec.score_threshold
-            self._detector.score_threshold = own if threshold < 0 else threshold
-        return SetParametersResult(successful=True)
+            return
+        check_classes(settings["classes"], old)
+        if "score_threshold" in new:
+            threshold = new["score_threshold"]
+            old.score_threshold = old.spec.score_threshold if threshold < 0 else threshold
+
+
+def check_classes(names: list[str], detector: Detector) -> None:
+    """Raise ValueError where one of ``names`` is no class of the model; an empty name stands for all."""
+    known = detector.spec.classes
+    unknown = [name for name in names if name and name not in known]
+    if unknown:
+        raise ValueError(f"parameter classes: expected names among {', '.join(known)}; found {unknown}")
+
+
+def about(detector: Detector | None, precision: str) -> list[tuple[str, str]]:
+    """Return what /diagnostics says of the model that is loaded."""
+    if detector is None:
+        return [("model", "none")]
+    own = detector.spec.precision
+    return [
+        ("model", detector.spec.name),
+        ("engine", detector.backend),
+        ("precision", own if precision == "auto" else precision),
+        ("provider", detector.engine.provider),
+        ("score_threshold", f"{detector.score_threshold:.3f}"),
+    ]
+
+
+def close(detector: Detector | None) -> None:
+    """Give back at once what the engine holds outside of Python's memory."""
+    if detector is not None and hasattr(detector.engine, "close"):
+        detector.engine.close()
 
 
 def detector_settings(settings: dict[str, Any], model_dir: str, score_threshold: float) -> DetectorSettings:

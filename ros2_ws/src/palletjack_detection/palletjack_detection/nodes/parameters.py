@@ -1,56 +1,34 @@
-"""Parameters as a table: name, default, description and range in one place."""
+"""Declaring parameters from their table, with description and range for `ros2 param describe`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One parameter. The type is that of ``default``; ``minimum`` and ``maximum`` are inclusive.
+__all__ = ["ParameterSpec", "declare", "descriptor", "first_problem"]
 
-    ``choices`` are the only values of a string. ``fixed``: cannot be changed once the node runs.
-    """
 
-    name: str
-    default: bool | int | float | str
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    fixed: bool = False
-
-    def descriptor(self) -> ParameterDescriptor:
-        """Return what ``ros2 param describe`` shows."""
-        constraint = f"one of: {', '.join(self.choices)}" if self.choices else ""
-        descriptor = ParameterDescriptor(
-            name=self.name,
-            description=self.description,
-            additional_constraints=constraint,
-            read_only=self.fixed,
-        )
-        if self.minimum is not None and self.maximum is not None:
-            if isinstance(self.default, float):
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=float(self.minimum), to_value=float(self.maximum))
-                ]
-            else:
-                descriptor.integer_range = [
-                    IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum), step=1)
-                ]
-        return descriptor
-
-    def problem(self, value: Any) -> str:
-        """Return what is wrong with ``value``, or an empty string. ROS itself checks type and range."""
-        if self.choices and value not in self.choices:
-            return f"parameter {self.name}: expected one of {', '.join(self.choices)}; found {value!r}"
-        return ""
+def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    """Return what ``ros2 param describe`` shows of ``spec``."""
+    made = ParameterDescriptor(
+        name=spec.name,
+        description=spec.description,
+        additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",
+        read_only=spec.fixed,
+    )
+    if spec.minimum is not None and spec.maximum is not None:
+        low, high = spec.minimum, spec.maximum
+        if isinstance(spec.default, float):
+            made.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        else:
+            made.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return made
 
 
 def declare(node: Node, specs: Sequence[ParameterSpec]) -> dict[str, Any]:
@@ -62,7 +40,7 @@ def declare(node: Node, specs: Sequence[ParameterSpec]) -> dict[str, Any]:
     """
     values = {}
     for spec in specs:
-        value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+        value = node.declare_parameter(spec.name, spec.default, descriptor(spec)).value
         if problem := spec.problem(value):
             raise ValueError(problem)
         values[spec.name] = value
