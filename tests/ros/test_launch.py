@@ -59,8 +59,8 @@ def test_a_folder_goes_through_the_graph_and_a_truncated_file_is_skipped(
 @pytest.mark.parametrize(
     ("words", "messages"),
     [
-        (["backend:=tensorrt"], ["backend", "'auto', 'onnxruntime'"]),
-        (["camera:=webcam"], ["camera", "'topic', 'images'"]),
+        (["backend:=cuda"], ["backend", "'auto', 'isaac_ros', 'tensorrt', 'onnxruntime'"]),
+        (["camera:=webcam"], ["camera", "'topic', 'images', 'video', 'usb'"]),
         (["model:=/nonexistent"], ["model: expected a folder with model.json, found /nonexistent"]),
         (["score_threshold:=2"], ["score_threshold: expected a number from -1 to 1, found '2'"]),
         (["score_threshold:=high"], ["score_threshold: expected a number from -1 to 1, found 'high'"]),

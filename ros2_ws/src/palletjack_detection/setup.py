@@ -49,6 +49,8 @@ setup(
             f"palletjack_visualizer = {PACKAGE}.nodes.visualizer_node:main",
             f"palletjack_recorder = {PACKAGE}.nodes.recorder_node:main",
             f"image_folder = {PACKAGE}.nodes.image_folder_node:main",
+            f"image_source = {PACKAGE}.nodes.image_source_node:main",
+            f"detection_mapper = {PACKAGE}.nodes.detection_mapper_node:main",
             f"setup_model = {PACKAGE}.nodes.setup_model:main",
         ],
     },

@@ -1,44 +1,99 @@
-"""Bring up the detector, and a camera for it where one is asked for.
+"""Bring up a camera, the detector, and what works on its boxes.
 
 Example: ros2 launch palletjack_detection detect.launch.py camera:=images image_dir:=photos output:=out
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
-from launch.event_handlers import OnProcessExit
-from launch.events.process import ProcessExited
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
-from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from palletjack_detection.shipped_model import find_shipped_model
+from palletjack_detection.bringup.cameras import CAMERAS, SIMULATED_TIME, camera_actions, topics_of
+from palletjack_detection.bringup.detector import LIFECYCLES, consumers, detector_actions
+from palletjack_detection.bringup.isaac_ros import isaac_ros_actions
+from palletjack_detection.bringup.isaac_ros_graph import CLUSTERING, FAMILIES, INFERENCE
+from palletjack_detection.bringup.packages import PACKAGE
+from palletjack_detection.model_folder import PRECISIONS
 
-PACKAGE = "palletjack_detection"
 BOOLEAN = ["true", "false"]
+BACKENDS = ["auto", "isaac_ros", "tensorrt", "onnxruntime"]
 
 
 def arguments() -> list[DeclareLaunchArgument]:
     """Return the launch arguments, each with what `ros2 launch ... -s` says about it."""
+    return [*detector_arguments(), *camera_arguments(), *isaac_ros_arguments(), *other_arguments()]
+
+
+def detector_arguments() -> list[DeclareLaunchArgument]:
+    """What detects."""
     return [
         DeclareLaunchArgument(
             "backend",
             default_value="auto",
-            choices=["auto", "onnxruntime"],
-            description="What runs the network; auto takes the best one here.",
+            choices=BACKENDS,
+            description="What runs the network. auto: an engine of TensorRT that setup_model built, else ONNX "
+            "Runtime. isaac_ros: NVIDIA's graph.",
         ),
+        DeclareLaunchArgument(
+            "model",
+            default_value="",
+            description="Model folder (model.onnx and model.json); empty: the one that ships here.",
+        ),
+        DeclareLaunchArgument(
+            "precision",
+            default_value="auto",
+            choices=["auto", *PRECISIONS],
+            description="Precision of the network, of those in the model folder; auto: the model's own.",
+        ),
+        DeclareLaunchArgument(
+            "build_engine",
+            default_value="false",
+            choices=BOOLEAN,
+            description="With backend:=tensorrt, build a missing engine at the start, which takes minutes once.",
+        ),
+        DeclareLaunchArgument(
+            "score_threshold",
+            default_value="-1.0",
+            description="Publish detections from this score, 0..1; negative: the model's own threshold.",
+        ),
+        DeclareLaunchArgument(
+            "lifecycle",
+            default_value="autostart",
+            choices=list(LIFECYCLES),
+            description="Who configures and activates the detector. autostart: itself. events: this launch "
+            "file. manual: somebody else, as nav2's lifecycle manager.",
+        ),
+        DeclareLaunchArgument(
+            "params_file",
+            default_value="",
+            description="YAML file with more parameters of the detector; empty: config/detector.yaml.",
+        ),
+    ]
+
+
+def camera_arguments() -> list[DeclareLaunchArgument]:
+    """Where the images come from."""
+    return [
         DeclareLaunchArgument(
             "camera",
             default_value="topic",
-            choices=["topic", "images"],
-            description="topic: a camera driver publishes on image_topic. images: the files of image_dir.",
+            choices=list(CAMERAS),
+            description="topic: a driver that runs already. images: the files of image_dir. video: a file or a "
+            "test pattern. usb, realsense, zed: their driver. isaac_sim: its topics. bag: a recording.",
         ),
         DeclareLaunchArgument(
-            "image_topic", default_value="image", description="Topic of the images (sensor_msgs/Image)."
+            "image_topic",
+            default_value="",
+            description="Topic of the images (sensor_msgs/Image); empty: image, or the camera's own.",
+        ),
+        DeclareLaunchArgument(
+            "camera_info_topic",
+            default_value="",
+            description="Topic of the camera_info; empty: camera_info, or the camera's own.",
         ),
         DeclareLaunchArgument(
             "image_transport",
@@ -50,21 +105,25 @@ def arguments() -> list[DeclareLaunchArgument]:
             "reliability",
             default_value="auto",
             choices=["auto", "best_effort", "reliable"],
-            description="QoS of the image subscription; auto: best_effort for a topic, reliable for images.",
+            description="QoS of the image subscription; auto: reliable for images and video, else best_effort.",
         ),
         DeclareLaunchArgument(
             "image_dir", default_value="", description="With camera:=images, the folder of images."
         ),
         DeclareLaunchArgument(
+            "video", default_value="", description="With camera:=video, a video file, or 'pattern'."
+        ),
+        DeclareLaunchArgument(
             "rate",
             default_value="0.0",
-            description="With camera:=images, images in a second at most; 0: as fast as they are answered.",
+            description="With camera:=images or video, images in a second at most; 0: as fast as they are "
+            "answered, or as the video says.",
         ),
         DeclareLaunchArgument(
             "loop",
             default_value="false",
             choices=BOOLEAN,
-            description="With camera:=images, start again after the last image.",
+            description="With camera:=images, video or bag, start again after the end.",
         ),
         DeclareLaunchArgument(
             "output",
@@ -72,139 +131,117 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="With camera:=images, folder for predictions.json and latency.json; empty: none.",
         ),
         DeclareLaunchArgument(
-            "model",
-            default_value="",
-            description="Model folder (model.onnx and model.json); empty: the one that ships here.",
+            "video_device", default_value="/dev/video0", description="With camera:=usb, the device."
         ),
         DeclareLaunchArgument(
-            "score_threshold",
-            default_value="-1.0",
-            description="Publish detections from this score, 0..1; negative: the model's own threshold.",
+            "zed_model", default_value="zed2i", description="With camera:=zed, the model of the camera."
         ),
         DeclareLaunchArgument(
-            "params_file",
+            "bag", default_value="", description="With camera:=bag, the recording to play with its clock."
+        ),
+    ]
+
+
+def isaac_ros_arguments() -> list[DeclareLaunchArgument]:
+    """What only backend:=isaac_ros reads."""
+    return [
+        DeclareLaunchArgument(
+            "isaac_ros_release",
+            default_value="auto",
+            description=f"Release of Isaac ROS: {', '.join(FAMILIES)}; auto: that of the installed decoder.",
+        ),
+        DeclareLaunchArgument(
+            "image_width",
+            default_value="0",
+            description="With backend:=isaac_ros, width of the camera's images in pixels.",
+        ),
+        DeclareLaunchArgument(
+            "image_height",
+            default_value="0",
+            description="With backend:=isaac_ros, height of the camera's images in pixels.",
+        ),
+        DeclareLaunchArgument(
+            "engine",
             default_value="",
-            description="YAML file with more parameters of the detector; empty: config/detector.yaml.",
+            description="With backend:=isaac_ros, TensorRT engine; empty: the one that setup_model built.",
+        ),
+        DeclareLaunchArgument(
+            "inference",
+            default_value="tensorrt",
+            choices=list(INFERENCE),
+            description="With backend:=isaac_ros, the node that runs the engine.",
+        ),
+        DeclareLaunchArgument(
+            "isaac_clustering",
+            default_value="mapper",
+            choices=list(CLUSTERING),
+            description="With backend:=isaac_ros: mapper, as the model says, the same boxes as elsewhere; "
+            "decoder, NVIDIA's DBSCAN with TAO's thresholds.",
+        ),
+    ]
+
+
+def other_arguments() -> list[DeclareLaunchArgument]:
+    """What works on the boxes, and what all nodes share."""
+    return [
+        DeclareLaunchArgument(
+            "track",
+            default_value="false",
+            choices=BOOLEAN,
+            description="Start the tracker: stable ids, on tracked_detections.",
+        ),
+        DeclareLaunchArgument(
+            "locate",
+            default_value="false",
+            choices=BOOLEAN,
+            description="Start the locator: places on the floor, on detections_3d.",
+        ),
+        DeclareLaunchArgument(
+            "visualize",
+            default_value="false",
+            choices=BOOLEAN,
+            description="Start the visualizer: the image with its boxes, on detections_image.",
+        ),
+        DeclareLaunchArgument(
+            "record",
+            default_value="false",
+            choices=BOOLEAN,
+            description="Start the recorder: images and detections into a file.",
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of every node."),
         DeclareLaunchArgument(
             "use_sim_time",
-            default_value="false",
-            choices=BOOLEAN,
-            description="Take the time from /clock, as with a simulator or a bag.",
+            default_value="auto",
+            choices=["auto", *BOOLEAN],
+            description="Take the time from /clock; auto: with camera:=isaac_sim or bag.",
         ),
         DeclareLaunchArgument(
             "respawn",
             default_value="auto",
             choices=["auto", *BOOLEAN],
-            description="Start the detector again when it dies; auto: with camera:=topic. Otherwise its end "
-            "ends the launch.",
+            description="Start the detector again when it dies; auto: unless the images come to an end. "
+            "Otherwise its end ends the launch.",
         ),
     ]
 
 
-def number(context: LaunchContext, name: str, low: float, high: float) -> float:
-    """Return a launch argument as a number; raises ValueError, which ends the launch with its message."""
-    text = context.launch_configurations[name]
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, found {text!r}")
-    return value
-
-
-def model_folder(text: str, share: Path) -> Path:
-    """Return the folder to load the model from; raises FileNotFoundError where it holds no model.json."""
-    if not text:
-        return find_shipped_model(share, start=Path(__file__))
-    folder = Path(text).expanduser().absolute()
-    if not (folder / "model.json").is_file():
-        raise FileNotFoundError(f"model: expected a folder with model.json, found {folder}")
-    return folder
-
-
 def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes for the given arguments; raises an error that names the wrong one."""
-    given = context.launch_configurations
+    given = dict(context.launch_configurations)
     share = Path(get_package_share_directory(PACKAGE))
-    from_folder = given["camera"] == "images"
-    params_file = Path(given["params_file"] or share / "config" / "detector.yaml").expanduser().absolute()
-    if not params_file.is_file():
-        raise FileNotFoundError(f"params_file: expected a YAML file, found {params_file}")
-    reliability = given["reliability"]
-    if reliability == "auto":
-        reliability = "reliable" if from_folder else "best_effort"
-    respawn = given["respawn"] == "true" or (given["respawn"] == "auto" and not from_folder)
-    shared = {"use_sim_time": given["use_sim_time"] == "true", "image_topic": given["image_topic"]}
-    detector = Node(
-        package=PACKAGE,
-        executable="palletjack_detector",
-        name="palletjack_detector",
-        namespace=given["namespace"],
-        output="screen",
-        respawn=respawn,
-        respawn_delay=2.0,
-        additional_env={"PALLETJACK_END_WITH_PARENT": str(os.getpid())},
-        parameters=[
-            str(params_file),
-            {
-                **shared,
-                "model_dir": str(model_folder(given["model"], share)),
-                "score_threshold": number(context, "score_threshold", -1.0, 1.0),
-                "image_transport": given["image_transport"],
-                "reliability": reliability,
-            },
-        ],
-    )
-    entities: list[LaunchDescriptionEntity] = [detector]
-    if not respawn:
-        entities.append(ends_launch(detector))
-    if from_folder:
-        folder = image_folder(context, shared)
-        entities += [folder, ends_launch(folder)]
-    return entities
-
-
-def image_folder(context: LaunchContext, shared: dict[str, bool | str]) -> Node:
-    """Return the node that publishes ``image_dir``."""
-    given = context.launch_configurations
-    image_dir = Path(given["image_dir"] or os.devnull).expanduser().absolute()
-    if not image_dir.is_dir():
-        raise FileNotFoundError(f"image_dir: expected a folder of images, found {given['image_dir']!r}")
-    if given["image_transport"] != "raw":
-        raise ValueError("image_transport: expected raw with camera:=images, found compressed")
-    output = given["output"]
-    return Node(
-        package=PACKAGE,
-        executable="image_folder",
-        name="image_folder",
-        namespace=given["namespace"],
-        output="screen",
-        additional_env={"PALLETJACK_END_WITH_PARENT": str(os.getpid())},
-        parameters=[
-            {
-                **shared,
-                "image_dir": str(image_dir),
-                "rate_hz": number(context, "rate", 0.0, 1000.0),
-                "loop": given["loop"] == "true",
-                "output_dir": str(Path(output).expanduser().absolute()) if output else "",
-            }
-        ],
-    )
-
-
-def ends_launch(node: Node) -> RegisterEventHandler:
-    """End the launch when ``node`` ends: in order where it ended in order, else as a failure."""
-
-    def on_exit(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        if event.returncode != 0 and not context.is_shutdown:
-            # An exception is what makes `ros2 launch` exit with 1.
-            raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode}")
-        return [Shutdown(reason=f"{event.process_name} has finished")]
-
-    return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit))
+    given.update(topics_of(given, share))
+    if given["use_sim_time"] == "auto":
+        given["use_sim_time"] = "true" if given["camera"] in SIMULATED_TIME else "false"
+    camera = camera_actions(given)
+    respawn = given["respawn"] == "true" or (given["respawn"] == "auto" and not camera.finite)
+    if given["backend"] == "isaac_ros":
+        detector = isaac_ros_actions(given, share)
+    else:
+        reliability = given["reliability"]
+        if reliability == "auto":
+            reliability = "reliable" if camera.reliable else "best_effort"
+        detector = detector_actions(given, share, reliability=reliability, respawn=respawn)
+    return [*detector, *consumers(given), *camera.entities]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_detection.clustering import cluster
+from palletjack_detection.clustering import Clusters, cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
 from palletjack_detection.engine import CPU, Engine, OnnxRuntimeEngine, choose_providers
@@ -147,15 +147,16 @@ class Detector:
             box_offset=spec.box_offset,
         )
         found = cluster(candidates, spec.clustering)
-        pixels = geometry.to_image(found.boxes)
-        pixels[:, 0::2] = np.clip(pixels[:, 0::2], 0, geometry.image_width)
-        pixels[:, 1::2] = np.clip(pixels[:, 1::2], 0, geometry.image_height)
-        # What lies wholly in the padding has no pixel left in the image.
-        keep = (
-            (pixels[:, 2] > pixels[:, 0])
-            & (pixels[:, 3] > pixels[:, 1])
-            & (found.scores >= self.score_threshold)
-        )
-        return Detections(
-            pixels[keep].astype(np.float32), found.scores[keep], found.class_ids[keep], spec.classes
-        )
+        return to_camera(found, geometry, spec.classes, self.score_threshold)
+
+
+def to_camera(
+    found: Clusters, geometry: ResizeGeometry, classes: tuple[str, ...], score_threshold: float
+) -> Detections:
+    """Turn boxes in pixels of the network's input into those of the image, clipped to it."""
+    pixels = geometry.to_image(found.boxes)
+    pixels[:, 0::2] = np.clip(pixels[:, 0::2], 0, geometry.image_width)
+    pixels[:, 1::2] = np.clip(pixels[:, 1::2], 0, geometry.image_height)
+    # What lies wholly in the padding has no pixel left in the image.
+    keep = (pixels[:, 2] > pixels[:, 0]) & (pixels[:, 3] > pixels[:, 1]) & (found.scores >= score_threshold)
+    return Detections(pixels[keep].astype(np.float32), found.scores[keep], found.class_ids[keep], classes)

@@ -1,0 +1,118 @@
+"""The detector node as launch actions, and the nodes that work on its boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from launch.actions import EmitEvent, RegisterEventHandler
+from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+from palletjack_detection.bringup.packages import require_own
+from palletjack_detection.bringup.processes import ends_launch, number, own_node
+from palletjack_detection.shipped_model import find_shipped_model
+
+LIFECYCLES = ("autostart", "events", "manual")
+
+
+def model_folder(text: str, share: Path) -> Path:
+    """Return the folder to load the model from; raises FileNotFoundError where it holds no model.json."""
+    if not text:
+        return find_shipped_model(share)
+    folder = Path(text).expanduser().absolute()
+    if not (folder / "model.json").is_file():
+        raise FileNotFoundError(f"model: expected a folder with model.json, found {folder}")
+    return folder
+
+
+def params_file(text: str, share: Path) -> str:
+    """Return the parameter file to load; raises FileNotFoundError where there is none."""
+    path = Path(text or share / "config" / "detector.yaml").expanduser().absolute()
+    if not path.is_file():
+        raise FileNotFoundError(f"params_file: expected a YAML file, found {path}")
+    return str(path)
+
+
+def detector_actions(
+    given: Mapping[str, str], share: Path, *, reliability: str, respawn: bool
+) -> list[LaunchDescriptionEntity]:
+    """Return the detector, brought to work as the argument ``lifecycle`` says."""
+    parameters: dict[str, Any] = {
+        "image_topic": given["image_topic"],
+        "model_dir": str(model_folder(given["model"], share)),
+        "backend": given["backend"],
+        "precision": given["precision"],
+        "build_engine": given["build_engine"] == "true",
+        "score_threshold": number(given, "score_threshold", -1.0, 1.0),
+        "image_transport": given["image_transport"],
+        "reliability": reliability,
+        "autostart": given["lifecycle"] == "autostart",
+    }
+    detector = own_node(
+        "palletjack_detector",
+        given,
+        [params_file(given["params_file"], share), parameters],
+        respawn=respawn,
+        lifecycle=given["lifecycle"] == "events",
+    )
+    entities: list[LaunchDescriptionEntity] = []
+    if given["lifecycle"] == "events":
+        entities += transitions(detector)
+    entities.append(detector)
+    if not respawn:
+        entities.append(ends_launch(detector))
+    return entities
+
+
+def transitions(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
+    """Configure ``node`` whenever its process starts, again after a respawn, and activate it then."""
+
+    def change(transition: int) -> EmitEvent:
+        return EmitEvent(
+            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+        )
+
+    return [
+        RegisterEventHandler(
+            OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])
+        ),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=node,
+                start_state="configuring",
+                goal_state="inactive",
+                entities=[change(Transition.TRANSITION_ACTIVATE)],
+            )
+        ),
+    ]
+
+
+def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
+    """Return tracker, locator, visualizer and recorder, as far as the arguments ask for them.
+
+    Raises:
+        PackageMissing: one that is asked for is not in this build.
+    """
+    tracked = given["track"] == "true"
+    boxes = {"detections": "tracked_detections"} if tracked else {}
+    info = {"camera_info": given["camera_info_topic"]}
+    image = {"image_topic": given["image_topic"]}
+    wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+        "track": ("palletjack_tracker", {}, {}),
+        "locate": ("palletjack_locator", {}, {**boxes, **info}),
+        "visualize": ("palletjack_visualizer", image, boxes),
+        "record": ("palletjack_recorder", image, info),
+    }
+    nodes: list[LaunchDescriptionEntity] = []
+    for argument, (executable, parameters, remappings) in wanted.items():
+        if given[argument] == "true":
+            require_own(executable, f"{argument}:=true")
+            nodes.append(own_node(executable, given, [parameters], remappings=remappings))
+    return nodes
