@@ -114,14 +114,14 @@ def engine_file(given: Mapping[str, str], folder: Path) -> Path:
         raise EngineError(f"backend:=isaac_ros needs an engine, or engine:=FILE: {error}") from error
 
 
-def composable(node: GraphNode, namespace: str) -> ComposableNode:
+def composable(node: GraphNode, given: Mapping[str, str]) -> ComposableNode:
     """Return ``node`` as launch_ros loads it."""
     return ComposableNode(
         name=node.name,
-        namespace=absolute(GRAPH_NAMESPACE, namespace),
+        namespace=absolute(GRAPH_NAMESPACE, given["namespace"]),
         package=node.package,
         plugin=node.plugin,
-        parameters=[node.parameters],
+        parameters=[{**node.parameters, "use_sim_time": given["use_sim_time"] == "true"}],
         remappings=list(node.remappings.items()),
     )
 
@@ -156,7 +156,7 @@ def isaac_ros_actions(given: Mapping[str, str], share: Path) -> list[LaunchDescr
         return [
             LoadComposableNodes(
                 target_container=absolute(CONTAINER, given["namespace"]),
-                composable_node_descriptions=[composable(node, given["namespace"]) for node in nodes],
+                composable_node_descriptions=[composable(node, given) for node in nodes],
             )
         ]
 

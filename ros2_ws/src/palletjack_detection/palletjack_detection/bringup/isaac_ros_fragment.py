@@ -94,7 +94,7 @@ class IsaacROSPalletjackLaunchFragment(IsaacROSLaunchFragment):  # type: ignore[
         """Return the components by name; all topics of the graph lie under /palletjack_graph."""
         given, _, request = _request(interface_specs)
         return {
-            f"palletjack_{node.name}": composable(node, given["namespace"]) for node in build_graph(request)
+            f"palletjack_{node.name}": composable(node, given) for node in build_graph(request)
         }
 
     @staticmethod
