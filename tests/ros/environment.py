@@ -131,6 +131,29 @@ def start_launch(environment: dict[str, str], log: Path, *words: str) -> Launch:
     return Launch(process, log)
 
 
+def start_node(environment: dict[str, str], log: Path, executable: str, *words: str) -> Launch:
+    """Start ``ros2 run palletjack_detection executable`` with ``words``, as :func:`start_launch`."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [find_executable(environment, executable), *words],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Launch(process, log)
+
+
+def find_executable(environment: dict[str, str], name: str) -> str:
+    """Return the path of a node of the package in the built workspace."""
+    prefixes = environment["AMENT_PREFIX_PATH"].split(":")
+    places = [Path(prefix) / "lib" / "palletjack_detection" / name for prefix in prefixes]
+    found = [place for place in places if place.exists()]
+    assert found, f"{name}: not in {places}"
+    return str(found[0])
+
+
 def runs(pid: int) -> bool:
     """Whether the process ``pid`` exists and is no zombie."""
     try:

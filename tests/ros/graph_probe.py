@@ -98,11 +98,14 @@ def _serve() -> None:
     import rclpy
     from builtin_interfaces.msg import Time
     from diagnostic_msgs.msg import DiagnosticArray
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState, GetState
     from rcl_interfaces.srv import SetParameters
     from rclpy.node import Node
     from rclpy.parameter import Parameter
-    from sensor_msgs.msg import CompressedImage, Image
-    from vision_msgs.msg import Detection2DArray
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_srvs.srv import SetBool
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
     class _ProbeNode(Node):
         """The operations that :meth:`Probe.ask` names."""
@@ -111,7 +114,11 @@ def _serve() -> None:
             super().__init__("graph_probe")
             self.images = self.create_publisher(Image, "image", 10)
             self.compressed = self.create_publisher(CompressedImage, "image/compressed", 10)
+            self.infos = self.create_publisher(CameraInfo, "camera_info", 10)
+            self.boxes = self.create_publisher(Detection2DArray, "detectnet/detections", 10)
             self.received: dict[tuple[int, int], Any] = {}
+            self.seen_images: dict[tuple[int, int], Any] = {}
+            self.seen_infos: dict[tuple[int, int], Any] = {}
             self.statuses: queue.Queue[Any] = queue.Queue()
             self.create_subscription(Detection2DArray, "detections", self.on_detections, 10)
             self.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
@@ -197,6 +204,94 @@ def _serve() -> None:
                 if message in last["message"] and values.items() <= last["values"].items():
                     return {"matched": True, "status": last}
             return {"matched": False, "status": last}
+
+        def listen_to_camera(self) -> None:
+            self.create_subscription(Image, "image", lambda m: self.keep(self.seen_images, m), 5)
+            self.create_subscription(CameraInfo, "camera_info", lambda m: self.keep(self.seen_infos, m), 5)
+
+        def keep(self, seen: dict[tuple[int, int], Any], message: Any) -> None:
+            seen[(message.header.stamp.sec, message.header.stamp.nanosec)] = message
+
+        def frames(self, count: int, timeout: float) -> list[dict[str, Any]]:
+            """Images with the camera_info of the same stamp, once there are ``count`` of them."""
+            deadline = time.monotonic() + timeout
+            while len(self.seen_images.keys() & self.seen_infos.keys()) < count:
+                if time.monotonic() > deadline:
+                    return []
+                time.sleep(0.01)
+            return [
+                {
+                    "stamp": list(key),
+                    "size": [self.seen_images[key].width, self.seen_images[key].height],
+                    "info_size": [self.seen_infos[key].width, self.seen_infos[key].height],
+                    "k": list(self.seen_infos[key].k),
+                    "bytes": len(self.seen_images[key].data),
+                    "reddest": int(np.frombuffer(self.seen_images[key].data, np.uint8).max()),
+                }
+                for key in sorted(self.seen_images.keys() & self.seen_infos.keys())
+            ]
+
+        def publish_camera_info(self, width: int, height: int) -> None:
+            message = CameraInfo(width=width, height=height)
+            message.header.frame_id = "front_optical"
+            self.infos.publish(message)
+
+        def publish_boxes(
+            self, stamp: list[int], frame_id: str, boxes: list[list[float]], scores: list[float], name: str
+        ) -> None:
+            """As NVIDIA's decoder: boxes (xyxy) in network pixels, one hypothesis each."""
+            message = Detection2DArray()
+            message.header.stamp = Time(sec=stamp[0], nanosec=stamp[1])
+            message.header.frame_id = frame_id
+            for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True):
+                item = Detection2D(header=message.header)
+                item.bbox.center.position.x, item.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+                item.bbox.size_x, item.bbox.size_y = x1 - x0, y1 - y0
+                result = ObjectHypothesisWithPose()
+                result.hypothesis.class_id, result.hypothesis.score = name, score
+                item.results.append(result)
+                message.detections.append(item)
+            self.boxes.publish(message)
+
+        def mapper_listens(self, timeout: float) -> bool:
+            deadline = time.monotonic() + timeout
+            while time.monotonic() < deadline:
+                ready = self.boxes.get_subscription_count() and self.infos.get_subscription_count()
+                if ready and self.count_publishers("detections"):
+                    return True
+                time.sleep(0.05)
+            return False
+
+        def call(self, kind: Any, name: str, request: Any, timeout: float = 30.0) -> Any:
+            client = self.create_client(kind, name)
+            assert client.wait_for_service(timeout), f"no service {name}"
+            future = client.call_async(request)
+            deadline = time.monotonic() + timeout
+            while not future.done() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert future.done(), f"{name} did not answer"
+            self.destroy_client(client)
+            return future.result()
+
+        def change_state(self, node: str, transition: str) -> bool:
+            number = getattr(Transition, f"TRANSITION_{transition.upper()}")
+            request = ChangeState.Request(transition=Transition(id=number))
+            return bool(self.call(ChangeState, f"{node}/change_state", request).success)
+
+        def state(self, node: str) -> str:
+            try:
+                answer = self.call(GetState, f"{node}/get_state", GetState.Request(), timeout=3.0)
+            except AssertionError:  # the services of a killed process stay visible for a while
+                return "no answer"
+            return str(answer.current_state.label)
+
+        def set_bool(self, name: str, value: bool) -> dict[str, Any]:
+            answer = self.call(SetBool, name, SetBool.Request(data=value))
+            return {"success": answer.success, "message": answer.message}
+
+        def listeners(self) -> int:
+            """Subscriptions to the images that are published here."""
+            return int(self.images.get_subscription_count())
 
         def set_parameter(self, node: str, name: str, value: Any) -> dict[str, Any]:
             client = self.create_client(SetParameters, f"{node}/set_parameters")

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launch.actions import EmitEvent, RegisterEventHandler
+from launch import EventHandler, LaunchContext
+from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler, TimerAction
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
+from launch.events.process import ProcessStarted
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
+from launch_ros.events.lifecycle import ChangeState, StateTransition
 from lifecycle_msgs.msg import Transition
 
 from palletjack_detection.bringup.packages import require_own
 from palletjack_detection.bringup.processes import ends_launch, number, own_node
 from palletjack_detection.shipped_model import find_shipped_model
 
+RETRY_S = 5.0
 LIFECYCLES = ("autostart", "events", "manual")
 
 
@@ -64,34 +66,61 @@ def detector_actions(
     )
     entities: list[LaunchDescriptionEntity] = []
     if given["lifecycle"] == "events":
-        entities += transitions(detector)
+        entities += BringUp(detector).handlers()
     entities.append(detector)
     if not respawn:
         entities.append(ends_launch(detector))
     return entities
 
 
-def transitions(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
-    """Configure ``node`` whenever its process starts, again after a respawn, and activate it then."""
+class BringUp:
+    """Configures and activates ``node`` whenever its process starts, also after a respawn.
 
-    def change(transition: int) -> EmitEvent:
-        return EmitEvent(
-            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
-        )
+    A request can be lost: after a crash, discovery shows the dead process's services for a while. So it is
+    made again until the node says that it has moved.
+    """
 
-    return [
-        RegisterEventHandler(
-            OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])
-        ),
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                start_state="configuring",
-                goal_state="inactive",
-                entities=[change(Transition.TRANSITION_ACTIVATE)],
-            )
-        ),
-    ]
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._state = ""
+        self._attempts = 0
+
+    def handlers(self) -> list[LaunchDescriptionEntity]:
+        """Return the event handlers to put before the node."""
+        return [
+            RegisterEventHandler(OnProcessStart(target_action=self._node, on_start=self._on_start)),
+            RegisterEventHandler(
+                EventHandler(
+                    matcher=lambda event: isinstance(event, StateTransition) and event.action is self._node,
+                    entities=[OpaqueFunction(function=self._on_transition)],
+                )
+            ),
+        ]
+
+    def _on_start(self, event: ProcessStarted, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        self._state, self._attempts = "", 0
+        return self._try(context)
+
+    def _on_transition(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        event = context.locals.event
+        self._state = event.goal_state
+        activate = (event.start_state, event.goal_state) == ("configuring", "inactive")
+        return [self._request(Transition.TRANSITION_ACTIVATE)] if activate else []
+
+    def _try(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if self._state in ("active", "unconfigured", "finalized") or context.is_shutdown:
+            return []
+        self._attempts += 1
+        requests: list[LaunchDescriptionEntity] = []
+        if not self._state:
+            requests.append(self._request(Transition.TRANSITION_CONFIGURE))
+        if self._state == "inactive" or (not self._state and self._attempts > 1):
+            requests.append(self._request(Transition.TRANSITION_ACTIVATE))
+        return [*requests, TimerAction(period=RETRY_S, actions=[OpaqueFunction(function=self._try)])]
+
+    def _request(self, transition: int) -> EmitEvent:
+        matcher = matches_action(self._node)
+        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition))
 
 
 def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
