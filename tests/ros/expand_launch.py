@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from launch import LaunchContext, LaunchDescription
 from launch.actions import ExecuteProcess, RegisterEventHandler
 from launch.event_handlers import OnProcessStart
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -23,6 +22,8 @@ from launch.utilities import perform_substitutions
 from launch_ros.actions import LoadComposableNodes, Node
 from launch_ros.actions.load_composable_nodes import get_composable_node_load_request
 from launch_ros.utilities import evaluate_parameters
+
+from launch import LaunchContext, LaunchDescription
 
 TYPES = {
     1: "bool",
@@ -119,7 +120,9 @@ def process(action: ExecuteProcess, context: LaunchContext) -> dict[str, Any]:
             parameters.update(one)
     substituted = action.expanded_remapping_rules or []
     return {
-        "package": action.node_package if isinstance(action.node_package, str) else text(action.node_package, context),
+        "package": action.node_package
+        if isinstance(action.node_package, str)
+        else text(action.node_package, context),
         "executable": text(action.node_executable, context),
         "name": action.node_name,
         "parameters": parameters,
@@ -151,7 +154,11 @@ def fragment(call: dict[str, Any]) -> dict[str, Any]:
     spec.loader.exec_module(module)
     kind, context = getattr(module, call["fragment"]), LaunchContext()
     components = kind.get_composable_nodes(call["arguments"])
-    found: dict[str, Any] = {"specs": kind.get_interface_specs(), "names": sorted(components), "processes": []}
+    found: dict[str, Any] = {
+        "specs": kind.get_interface_specs(),
+        "names": sorted(components),
+        "processes": [],
+    }
     found["components"] = [component(one, context, "shared") for one in components.values()]
     for action in kind.get_launch_actions(call["arguments"]).values():
         visit(action, context, found)

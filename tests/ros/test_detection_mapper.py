@@ -1,4 +1,4 @@
-"""Boxes of an Isaac ROS decoder back in camera pixels: the node on a real graph against the detector library."""
+"""Boxes of an Isaac ROS decoder back in camera pixels, against the detector library."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
 from palletjack_detection.detector import Detector
-from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.mapper_health import MapperHealth
 from palletjack_detection.network_boxes import NetworkBoxMapper
 from palletjack_detection.preprocess import Preprocessor, fit_image
@@ -69,9 +69,7 @@ def test_the_mapping_is_that_of_the_detector(
 def test_boxes_that_are_not_finite_inside_out_or_of_another_class_are_left_out(tiny_model: Path) -> None:
     spec = Detector.load(tiny_model).spec
     boxes = np.array([[10, 10, 90, 90], [np.nan, 0, 9, 9], [50, 50, 40, 60], [10, 10, 90, 90]], np.float32)
-    given = Detections(
-        boxes, np.full(4, 0.9, np.float32), np.array([0, 0, 0, 1]), ("palletjack", "forklift")
-    )
+    given = Detections(boxes, np.full(4, 0.9, np.float32), np.array([0, 0, 0, 1]), ("palletjack", "forklift"))
     found = NetworkBoxMapper(spec, 0.5, clustered=True).map(given, spec.input.width, spec.input.height)
     np.testing.assert_allclose(found.boxes, boxes[:1])
     with pytest.raises(ValueError, match="at least 1x1, found 0x5"):
@@ -145,7 +143,15 @@ def test_cells_of_the_decoder_become_the_boxes_of_the_detector(mapper: tuple[Pro
 def test_another_size_than_the_graph_was_set_up_for_is_refused(
     main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
 ) -> None:
-    words = ("--ros-args", "-p", f"model_dir:={tiny_model}", "-p", "image_width:=640", "-p", "image_height:=480")
+    words = (
+        "--ros-args",
+        "-p",
+        f"model_dir:={tiny_model}",
+        "-p",
+        "image_width:=640",
+        "-p",
+        "image_height:=480",
+    )
     node = start_node(main_graph_environment, tmp_path / "log", "detection_mapper", *words)
     try:
         with Probe(ros_python(main_graph_environment), main_graph_environment) as probe:

@@ -63,7 +63,9 @@ def test_the_made_camera_sees_the_angle_that_it_states() -> None:
 
 def test_the_hottest_zone_that_can_be_read(tmp_path: Path) -> None:
     assert hottest_zone(tmp_path) is None
-    for number, (name, text) in enumerate([("cpu", "41500\n"), ("gpu", "55000\n"), ("off", "-256000\n"), ("x", "?")]):
+    for number, (name, text) in enumerate(
+        [("cpu", "41500\n"), ("gpu", "55000\n"), ("off", "-256000\n"), ("x", "?")]
+    ):
         zone = tmp_path / f"thermal_zone{number}"
         zone.mkdir()
         (zone / "type").write_text(f"{name}\n")

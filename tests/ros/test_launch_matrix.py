@@ -22,7 +22,9 @@ from tests.ros.launch_probe import LAUNCH_FOLDER, LaunchExpander, with_packages
 
 pytestmark = pytest.mark.ros
 
-CONTRACTS = {path.stem: path for path in sorted((Path(__file__).parent / "isaac_ros_contract").glob("*.yaml"))}
+CONTRACTS = {
+    path.stem: path for path in sorted((Path(__file__).parent / "isaac_ros_contract").glob("*.yaml"))
+}
 BACKENDS = ("auto", "isaac_ros", "tensorrt", "onnxruntime")
 CAMERAS = ("topic", "images", "video", "usb", "realsense", "zed", "isaac_sim", "bag")
 ISAAC_PACKAGES = (
@@ -176,8 +178,12 @@ def test_a_driver_publishes_on_the_topics_that_are_asked_for(
     assert process(found, "palletjack_detector")["parameters"]["image_topic"] == "front"
 
 
-def test_the_bag_and_the_zed_start_with_what_they_need(expander: LaunchExpander, files: dict[str, str]) -> None:
-    (bag,) = [i for i in expander.expand("detect.launch.py", camera="bag", **files)["processes"] if "command" in i]
+def test_the_bag_and_the_zed_start_with_what_they_need(
+    expander: LaunchExpander, files: dict[str, str]
+) -> None:
+    (bag,) = [
+        i for i in expander.expand("detect.launch.py", camera="bag", **files)["processes"] if "command" in i
+    ]
     assert bag["command"] == ["ros2", "bag", "play", files["bag"], "--clock", "100"]
     found = expander.expand("detect.launch.py", camera="zed", zed_model="zedx", **files)
     assert ["zed", "zedx", "zed", "zed"] in [item.get("command") for item in found["processes"]]
@@ -191,8 +197,14 @@ def test_the_bag_and_the_zed_start_with_what_they_need(expander: LaunchExpander,
         ({"camera": "zed"}, "needs the package zed_wrapper, which is built from source"),
         ({"camera": "bag"}, "camera:=bag needs the package ros2bag"),
         ({"camera": "video", "video": ""}, "video: expected a video file, or 'pattern', found ''"),
-        ({"camera": "video", "video": "pattern", "image_transport": "compressed"}, "image_transport: expected raw"),
-        ({"backend": "isaac_ros"}, "backend:=isaac_ros needs the package isaac_ros_detectnet: sudo apt install"),
+        (
+            {"camera": "video", "video": "pattern", "image_transport": "compressed"},
+            "image_transport: expected raw",
+        ),
+        (
+            {"backend": "isaac_ros"},
+            "backend:=isaac_ros needs the package isaac_ros_detectnet: sudo apt install",
+        ),
         ({"lifecycle": "always"}, "lifecycle"),
     ],
 )
@@ -282,7 +294,8 @@ def test_the_graph_of_every_release_keeps_its_contract(
     assert "detectnet/detections" in published
     by_kind = {item["plugin"].rsplit("::", 1)[1]: item for item in components}
     values = {
-        kind: {name: value for name, (_, value) in item["parameters"].items()} for kind, item in by_kind.items()
+        kind: {name: value for name, (_, value) in item["parameters"].items()}
+        for kind, item in by_kind.items()
     }
     network = (spec.input.width, spec.input.height)
     single = "DnnImageEncoderNode" in by_kind
@@ -362,7 +375,11 @@ def test_the_contract_notices_what_is_wrong() -> None:
     ("changes", "arguments", "message"),
     [
         ({}, {"isaac_ros_release": "5.0"}, "5.0: from 5.0 on Isaac ROS has no NITROS nodes"),
-        ({}, {"isaac_ros_release": "3.1"}, "expected one of 3.2, 4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6; found '3.1'"),
+        (
+            {},
+            {"isaac_ros_release": "3.1"},
+            "expected one of 3.2, 4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6; found '3.1'",
+        ),
         ({}, {"image_width": "0"}, "expected the camera's size in pixels"),
         ({}, {"engine": "/nonexistent"}, "engine: expected a TensorRT engine"),
         ({}, {"image_transport": "compressed"}, "image_transport: expected raw"),
@@ -393,9 +410,12 @@ def test_the_release_is_that_of_the_installed_decoder(
     found = expander.expand("detect.launch.py", backend="isaac_ros", **files)
     assert "DnnImageEncoderNode" in " ".join(item["plugin"] for item in found["components"])
     two = {**files, "model": files["model"]}
-    assert found["components"] == expander.expand(
-        "detect.launch.py", backend="isaac_ros", isaac_ros_release="4.5", **two
-    )["components"]
+    assert (
+        found["components"]
+        == expander.expand("detect.launch.py", backend="isaac_ros", isaac_ros_release="4.5", **two)[
+            "components"
+        ]
+    )
 
 
 def test_without_an_engine_the_way_to_one_is_named(expander: LaunchExpander, files: dict[str, str]) -> None:
@@ -424,4 +444,6 @@ def test_the_fragment_of_isaac_ros_examples(expander: LaunchExpander, files: dic
 def test_every_launch_file_is_installed(ros_environment: dict[str, str]) -> None:
     prefixes = [Path(p) for p in ros_environment["AMENT_PREFIX_PATH"].split(":")]
     for path in LAUNCH_FOLDER.glob("*.launch.py"):
-        assert any((p / "share/palletjack_detection/launch" / path.name).exists() for p in prefixes), path.name
+        assert any((p / "share/palletjack_detection/launch" / path.name).exists() for p in prefixes), (
+            path.name
+        )

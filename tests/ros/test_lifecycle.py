@@ -73,7 +73,10 @@ def test_a_model_that_cannot_be_loaded_leaves_it_unconfigured_and_says_why(
 
 def test_the_switch_stops_and_starts_the_work(managed: tuple[Launch, Probe]) -> None:
     _, probe = managed
-    assert probe.ask("set_bool", name=f"{NODE}/enable", value=False) == {"success": True, "message": "disabled"}
+    assert probe.ask("set_bool", name=f"{NODE}/enable", value=False) == {
+        "success": True,
+        "message": "disabled",
+    }
     wait_until(lambda: probe.ask("listeners") == 0, 10.0, "the end of the subscription")
     assert probe.status("Disabled")["level"] == 0
     assert probe.ask("set_bool", name=f"{NODE}/enable", value=True)["message"] == "enabled"

@@ -35,8 +35,8 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "backend",
             default_value="auto",
             choices=BACKENDS,
-            description="What runs the network. auto: an engine of TensorRT that setup_model built, else ONNX "
-            "Runtime. isaac_ros: NVIDIA's graph.",
+            description="What runs the network. auto: an engine of TensorRT that setup_model built, else "
+            "ONNX Runtime. isaac_ros: NVIDIA's graph.",
         ),
         DeclareLaunchArgument(
             "model",
@@ -53,7 +53,7 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "build_engine",
             default_value="false",
             choices=BOOLEAN,
-            description="With backend:=tensorrt, build a missing engine at the start, which takes minutes once.",
+            description="With backend:=tensorrt, build a missing engine at the start; it takes minutes, once.",
         ),
         DeclareLaunchArgument(
             "score_threshold",
@@ -82,8 +82,8 @@ def camera_arguments() -> list[DeclareLaunchArgument]:
             "camera",
             default_value="topic",
             choices=list(CAMERAS),
-            description="topic: a driver that runs already. images: the files of image_dir. video: a file or a "
-            "test pattern. usb, realsense, zed: their driver. isaac_sim: its topics. bag: a recording.",
+            description="topic: a driver that runs already. images: the files of image_dir. video: a file or "
+            "a test pattern. usb, realsense, zed: their driver. isaac_sim: its topics. bag: a recording.",
         ),
         DeclareLaunchArgument(
             "image_topic",
@@ -105,7 +105,7 @@ def camera_arguments() -> list[DeclareLaunchArgument]:
             "reliability",
             default_value="auto",
             choices=["auto", "best_effort", "reliable"],
-            description="QoS of the image subscription; auto: reliable for images and video, else best_effort.",
+            description="QoS of the image subscription; auto: reliable for images, video, else best_effort.",
         ),
         DeclareLaunchArgument(
             "image_dir", default_value="", description="With camera:=images, the folder of images."

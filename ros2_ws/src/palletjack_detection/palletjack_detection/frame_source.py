@@ -56,7 +56,9 @@ def video_frames(path: Path) -> Iterator[Frame]:
         FrameSourceError: the file is missing or OpenCV cannot read a frame of it.
     """
     if not path.is_file():
-        raise FrameSourceError(f"{path}: expected a video file, found {'a folder' if path.is_dir() else 'none'}")
+        raise FrameSourceError(
+            f"{path}: expected a video file, found {'a folder' if path.is_dir() else 'none'}"
+        )
     capture = cv2.VideoCapture(str(path))
     try:
         count = 0

@@ -42,7 +42,9 @@ class NetworkBoxMapper:
         keep = np.array([name in self.spec.classes for name in names], bool)
         keep &= np.isfinite(boxes.boxes).all(axis=1) & np.isfinite(boxes.scores)
         keep &= (boxes.boxes[:, 2] > boxes.boxes[:, 0]) & (boxes.boxes[:, 3] > boxes.boxes[:, 1])
-        classes = np.array([self.spec.classes.index(n) for n, k in zip(names, keep, strict=True) if k], np.int64)
+        classes = np.array(
+            [self.spec.classes.index(n) for n, k in zip(names, keep, strict=True) if k], np.int64
+        )
         kept, scores = boxes.boxes[keep], boxes.scores[keep]
         if self.clustered:
             found = Clusters(kept, scores, classes, np.ones(len(scores), np.int64))

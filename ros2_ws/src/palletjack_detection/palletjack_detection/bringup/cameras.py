@@ -139,7 +139,12 @@ def _usb(given: Mapping[str, str]) -> Camera:
     device = {"video_device": given["video_device"]}
     if not is_installed("usb_cam") and is_installed("v4l2_camera"):
         return _driver(
-            given, topics, package="v4l2_camera", executable="v4l2_camera_node", name="usb_camera", parameters=[device]
+            given,
+            topics,
+            package="v4l2_camera",
+            executable="v4l2_camera_node",
+            name="usb_camera",
+            parameters=[device],
         )
     require("usb_cam", "camera:=usb")
     return _driver(

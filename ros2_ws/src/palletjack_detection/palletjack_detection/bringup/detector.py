@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launch import EventHandler, LaunchContext
 from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler, TimerAction
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
@@ -16,6 +15,7 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.events.lifecycle import ChangeState, StateTransition
 from lifecycle_msgs.msg import Transition
 
+from launch import EventHandler, LaunchContext
 from palletjack_detection.bringup.packages import require_own
 from palletjack_detection.bringup.processes import ends_launch, number, own_node
 from palletjack_detection.shipped_model import find_shipped_model

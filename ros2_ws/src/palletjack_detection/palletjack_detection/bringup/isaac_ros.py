@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from launch import LaunchContext
 from launch.actions import RegisterEventHandler
 from launch.event_handlers import OnProcessStart
 from launch.events.process import ProcessStarted
@@ -13,6 +12,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import ComposableNodeContainer, LoadComposableNodes
 from launch_ros.descriptions import ComposableNode
 
+from launch import LaunchContext
 from palletjack_detection.bringup.detector import model_folder
 from palletjack_detection.bringup.isaac_ros_graph import (
     GraphNode,

@@ -93,9 +93,7 @@ class IsaacROSPalletjackLaunchFragment(IsaacROSLaunchFragment):  # type: ignore[
     def get_composable_nodes(interface_specs: dict[str, Any]) -> dict[str, ComposableNode]:
         """Return the components by name; all topics of the graph lie under /palletjack_graph."""
         given, _, request = _request(interface_specs)
-        return {
-            f"palletjack_{node.name}": composable(node, given) for node in build_graph(request)
-        }
+        return {f"palletjack_{node.name}": composable(node, given) for node in build_graph(request)}
 
     @staticmethod
     def get_launch_actions(interface_specs: dict[str, Any]) -> dict[str, LaunchDescriptionEntity]:

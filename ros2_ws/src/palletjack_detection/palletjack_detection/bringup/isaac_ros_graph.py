@@ -77,8 +77,8 @@ def family_of(release: str) -> str:
     short = ".".join(release.split(".")[:2])
     if short.split(".")[0].isdigit() and int(short.split(".")[0]) >= 5:
         raise IsaacRosRefused(
-            f"isaac_ros_release: {release}: from 5.0 on Isaac ROS has no NITROS nodes and other tensor messages; "
-            "use backend:=tensorrt, which speaks plain ROS messages, or a release up to 4.6"
+            f"isaac_ros_release: {release}: from 5.0 on Isaac ROS has no NITROS nodes, and other tensor "
+            "messages; use backend:=tensorrt, which speaks plain ROS messages, or a release up to 4.6"
         )
     if short not in FAMILIES:
         raise IsaacRosRefused(f"isaac_ros_release: expected one of {', '.join(FAMILIES)}; found {release!r}")
@@ -99,15 +99,17 @@ def build_graph(request: GraphRequest) -> list[GraphNode]:
 def _check(request: GraphRequest, family: str) -> None:
     spec = request.spec
     if request.inference not in INFERENCE:
-        raise IsaacRosRefused(f"inference: expected one of {', '.join(INFERENCE)}, found {request.inference!r}")
+        raise IsaacRosRefused(
+            f"inference: expected one of {', '.join(INFERENCE)}, found {request.inference!r}"
+        )
     if request.clustering not in CLUSTERING:
         raise IsaacRosRefused(
             f"isaac_clustering: expected one of {', '.join(CLUSTERING)}, found {request.clustering!r}"
         )
     if request.image_width < 1 or request.image_height < 1:
         raise IsaacRosRefused(
-            "image_width, image_height: expected the camera's size in pixels, which Isaac ROS must know before "
-            f"the first image, found {request.image_width}x{request.image_height}"
+            "image_width, image_height: expected the camera's size in pixels, which Isaac ROS must know "
+            f"before the first image, found {request.image_width}x{request.image_height}"
         )
     if spec.stride != _STRIDE:
         raise IsaacRosRefused(f"model {spec.name}: stride: Isaac ROS decodes 16 only, found {spec.stride}")
@@ -121,8 +123,8 @@ def _check(request: GraphRequest, family: str) -> None:
         )
     if len(spec.classes) > 1 and family in ("3.2", "4.4"):
         raise IsaacRosRefused(
-            f"model {spec.name}: {len(spec.classes)} classes: the decoder of Isaac ROS {request.release} reads the "
-            "boxes of all classes but the first from wrong channels; use backend:=tensorrt, or Isaac ROS 4.5"
+            f"model {spec.name}: {len(spec.classes)} classes: the decoder of Isaac ROS {request.release} "
+            "reads the boxes of all classes but the first from wrong channels; use backend:=tensorrt, or Isaac ROS 4.5"
         )
     if request.inference == "triton" and request.triton_repository is None:
         raise IsaacRosRefused("inference: triton needs a model repository, found none")

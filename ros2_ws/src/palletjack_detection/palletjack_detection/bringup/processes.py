@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch import LaunchContext
 from launch.actions import RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import LifecycleNode, Node
 
+from launch import LaunchContext
 from palletjack_detection.bringup.packages import PACKAGE
 
 RESPAWN_DELAY_S = 2.0

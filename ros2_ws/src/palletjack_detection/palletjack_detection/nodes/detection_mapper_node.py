@@ -93,8 +93,8 @@ class DetectionMapperNode(Node):
             return said
         if said not in ((0, 0), self._set_up_for):
             raise ValueError(
-                f"camera_info: expected {self._set_up_for[0]}x{self._set_up_for[1]}, which the graph was set up "
-                f"for, found {said[0]}x{said[1]}; launch again with image_width and image_height of the camera"
+                f"camera_info: expected {self._set_up_for[0]}x{self._set_up_for[1]}, which the graph was set "
+                f"up for, found {said[0]}x{said[1]}; launch again with the camera's image_width and image_height"
             )
         return self._set_up_for
 

@@ -6,7 +6,10 @@ from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PARAMETERS = (
     ParameterSpec(
-        "source", "pattern", "A video file, a folder of images, or 'pattern': a moving test picture.", fixed=True
+        "source",
+        "pattern",
+        "A video file, a folder of images, or 'pattern': a moving test picture.",
+        fixed=True,
     ),
     ParameterSpec("image_topic", "image", "Topic to publish the images on.", fixed=True),
     ParameterSpec("camera_info_topic", "camera_info", "Topic of the made camera_info.", fixed=True),
