@@ -56,6 +56,16 @@ def test_a_manager_takes_it_through_its_whole_life(managed: tuple[Launch, Probe]
         assert probe.status("Not configured", model="none")
 
 
+def test_a_transition_that_its_state_does_not_have_is_refused_and_kills_nothing(
+    managed: tuple[Launch, Probe],
+) -> None:
+    launch, probe = managed
+    before = launch.children()
+    assert not probe.ask("change_state", node=NODE, transition="activate")
+    assert probe.ask("state", node=NODE) == "unconfigured"
+    assert launch.children() == before
+
+
 def test_a_model_that_cannot_be_loaded_leaves_it_unconfigured_and_says_why(
     managed: tuple[Launch, Probe], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +118,7 @@ def test_the_rate_is_limited_to_the_newest_images(managed: tuple[Launch, Probe])
     assert probe.ask("set_parameter", node=NODE, name="max_rate_hz", value=0.0)["successful"]
 
 
+@pytest.mark.long
 def test_the_launch_file_brings_it_up_by_events_and_again_after_its_death(
     graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -119,7 +130,7 @@ def test_the_launch_file_brings_it_up_by_events_and_again_after_its_death(
             node = "/front/palletjack_detector"
             wait_until(lambda: probe.ask("state", node=node) == "active", 40.0, launch.text())
             os.kill(first, signal.SIGKILL)
-            wait_until(lambda: launch.children() not in ([first], []), 20.0, launch.text())
-            wait_until(lambda: probe.ask("state", node=node) == "active", 40.0, launch.text())
+            wait_until(lambda: launch.children() not in ([first], []), 40.0, launch.text())
+            wait_until(lambda: probe.ask("state", node=node) == "active", 60.0, launch.text())
     finally:
         assert launch.stop() == 0, launch.text()

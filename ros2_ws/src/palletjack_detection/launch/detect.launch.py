@@ -53,7 +53,7 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "build_engine",
             default_value="false",
             choices=BOOLEAN,
-            description="With backend:=tensorrt, build a missing engine at the start; it takes minutes, once.",
+            description="With backend:=tensorrt, build a missing engine at the start, in minutes, once.",
         ),
         DeclareLaunchArgument(
             "score_threshold",

@@ -124,7 +124,8 @@ def _check(request: GraphRequest, family: str) -> None:
     if len(spec.classes) > 1 and family in ("3.2", "4.4"):
         raise IsaacRosRefused(
             f"model {spec.name}: {len(spec.classes)} classes: the decoder of Isaac ROS {request.release} "
-            "reads the boxes of all classes but the first from wrong channels; use backend:=tensorrt, or Isaac ROS 4.5"
+            "reads the boxes of all classes but the first from wrong channels; use backend:=tensorrt, "
+            "or Isaac ROS 4.5"
         )
     if request.inference == "triton" and request.triton_repository is None:
         raise IsaacRosRefused("inference: triton needs a model repository, found none")

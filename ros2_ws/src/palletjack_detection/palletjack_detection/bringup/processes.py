@@ -17,6 +17,9 @@ from launch import LaunchContext
 from palletjack_detection.bringup.packages import PACKAGE
 
 RESPAWN_DELAY_S = 2.0
+# After a crash, discovery shows the dead process's services for up to 10 s (Cyclone DDS): requests for a
+# transition would go to them, and launch_ros waits for their answers for ever.
+MANAGED_RESPAWN_DELAY_S = 12.0
 
 
 def own_node(
@@ -37,7 +40,7 @@ def own_node(
         namespace=given["namespace"],
         output="screen",
         respawn=respawn,
-        respawn_delay=RESPAWN_DELAY_S,
+        respawn_delay=MANAGED_RESPAWN_DELAY_S if lifecycle else RESPAWN_DELAY_S,
         # The process then ends with this launch process, however that ends.
         additional_env={"PALLETJACK_END_WITH_PARENT": str(os.getpid())},
         parameters=[*parameters, {"use_sim_time": given["use_sim_time"] == "true"}],

@@ -94,7 +94,7 @@ class DetectionMapperNode(Node):
         if said not in ((0, 0), self._set_up_for):
             raise ValueError(
                 f"camera_info: expected {self._set_up_for[0]}x{self._set_up_for[1]}, which the graph was set "
-                f"up for, found {said[0]}x{said[1]}; launch again with the camera's image_width and image_height"
+                f"up for, found {said[0]}x{said[1]}; launch again with that image_width and image_height"
             )
         return self._set_up_for
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -33,6 +33,7 @@ from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load
 from palletjack_detection.newest_slot import NewestSlot
 from palletjack_detection.nodes.detector_parameters import PARAMETERS
 from palletjack_detection.nodes.lifetime import StartupError, run_node
+from palletjack_detection.nodes.managed_node import ManagedNode
 from palletjack_detection.nodes.message_conversion import detections_to_message
 from palletjack_detection.nodes.parameters import declare, first_problem
 from palletjack_detection.shipped_model import find_shipped_model, package_share
@@ -45,7 +46,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 LOAD_ERRORS = (ValueError, OSError, EngineError)
 
 
-class DetectorNode(LifecycleNode):
+class DetectorNode(ManagedNode):
     """Publishes the detections of the newest image on ``detections``, and its health on /diagnostics."""
 
     def __init__(self) -> None:
