@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 
 class ManagedNode(LifecycleNode):
-    """rclpy's LifecycleNode, which ends with an exception when asked for a transition its state does not have.
+    """rclpy's LifecycleNode, which dies when it is asked for a transition that its state does not have.
 
     Two managers, or one that asks twice, are enough for that, in Humble and in Jazzy. Here such a request is
     answered with a failure.

@@ -1,0 +1,70 @@
+"""The repository in the `src` of somebody's workspace: colcon finds one package and builds it there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from tests.ros.environment import REPOSITORY, ros_python
+
+pytestmark = pytest.mark.ros
+COLCON = "from colcon_core.command import main; raise SystemExit(main())"
+
+
+def colcon(environment: dict[str, str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run colcon in ``folder`` as a shell with that ROS would."""
+    return subprocess.run(
+        [ros_python(environment), "-c", COLCON, "--log-base", str(folder / "log"), *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_a_clone_in_a_workspace_is_one_package_and_builds(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    if subprocess.run([sys.executable, "-c", "import colcon_ros"], capture_output=True).returncode:
+        pytest.skip("colcon is not installed")
+    clone = tmp_path / "src" / "palletjack"
+    clone.parent.mkdir()
+    done = subprocess.run(
+        ["git", "clone", "--quiet", "--no-hardlinks", str(REPOSITORY), str(clone)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"no git repository to clone: {done.stderr.strip()}")
+    listed = colcon(ros_environment, tmp_path, "list", "--names-only")
+    assert listed.stdout.split() == ["palletjack_detection"], listed.stderr
+    built = colcon(ros_environment, tmp_path, "build")
+    assert built.returncode == 0, built.stdout + built.stderr
+    share = tmp_path / "install" / "palletjack_detection" / "share" / "palletjack_detection"
+    assert (share / "models" / "palletjack_lite" / "model.onnx").is_file()
+    assert (share / "launch" / "detect.launch.py").is_file()
+    nodes = share.parents[1] / "lib" / "palletjack_detection"
+    assert {"palletjack_detector", "detection_mapper", "image_source"} <= set(os.listdir(nodes))
+
+
+def test_every_dependency_of_the_package_is_imported_by_it() -> None:
+    package = REPOSITORY / "ros2_ws" / "src" / "palletjack_detection"
+    tree = ElementTree.parse(package / "package.xml")
+    declared = {item.text or "" for item in tree.findall("exec_depend")}
+    text = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    modules = {
+        "python3-numpy": "numpy",
+        "python3-opencv": "cv2",
+        "python3-pil": "PIL",
+        "python3-yaml": "yaml",
+    }
+    unused = [name for name in declared if f"import {modules.get(name, name)}" not in text]
+    unused = [name for name in unused if f"from {modules.get(name, name)}" not in text]
+    assert unused == []
+    assert {"lifecycle_msgs", "std_srvs", "rclpy", "launch_ros", "sensor_msgs", "vision_msgs"} <= declared
