@@ -146,7 +146,7 @@ def test_every_backend_with_every_camera(
         assert first["image_raw"] == (image if image.startswith("/") else f"/robot/{image}")
     else:
         assert found["components"] == []
-        assert detector["parameters"]["backend"] == backend
+        assert detector["parameters"].get("backend", "auto") == backend
         assert detector["parameters"]["image_topic"] == image
         reliable = camera in ("images", "video")
         assert detector["parameters"]["reliability"] == ("reliable" if reliable else "best_effort")

@@ -53,7 +53,7 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "build_engine",
             default_value="false",
             choices=BOOLEAN,
-            description="With backend:=tensorrt, build a missing engine at the start, in minutes, once.",
+            description="With backend:=tensorrt, build a missing engine at the start, in the background.",
         ),
         DeclareLaunchArgument(
             "score_threshold",
@@ -206,7 +206,12 @@ def other_arguments() -> list[DeclareLaunchArgument]:
             "record",
             default_value="false",
             choices=BOOLEAN,
-            description="Start the recorder: images and detections into a file.",
+            description="Start the recorder: images, boxes and more into an MCAP bag.",
+        ),
+        DeclareLaunchArgument(
+            "record_to",
+            default_value="",
+            description="With record:=true, the bag's folder, not there yet; empty: palletjack_<time>, here.",
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of every node."),
         DeclareLaunchArgument(

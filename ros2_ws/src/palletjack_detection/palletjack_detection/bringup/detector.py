@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,15 @@ def detector_actions(
     parameters: dict[str, Any] = {
         "image_topic": given["image_topic"],
         "model_dir": str(model_folder(given["model"], share)),
-        "backend": given["backend"],
-        "precision": given["precision"],
-        "build_engine": given["build_engine"] == "true",
         "score_threshold": number(given, "score_threshold", -1.0, 1.0),
         "image_transport": given["image_transport"],
         "reliability": reliability,
         "autostart": given["lifecycle"] == "autostart",
     }
+    # What is left at its default here is for params_file to say.
+    parameters.update({name: given[name] for name in ("backend", "precision") if given[name] != "auto"})
+    if given["build_engine"] == "true":
+        parameters["build_engine"] = True
     detector = own_node(
         "palletjack_detector",
         given,
@@ -123,6 +125,11 @@ class BringUp:
         return EmitEvent(event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition))
 
 
+def bag_folder(text: str) -> Path:
+    """Return the folder to record into: ``text``, or one named by the time in the folder of the launch."""
+    return Path(text or f"palletjack_{datetime.now():%Y%m%d_%H%M%S}").expanduser().absolute()
+
+
 def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
     """Return tracker, locator, visualizer and recorder, as far as the arguments ask for them.
 
@@ -133,11 +140,12 @@ def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
     boxes = {"detections": "tracked_detections"} if tracked else {}
     info = {"camera_info": given["camera_info_topic"]}
     image = {"image_topic": given["image_topic"]}
+    bag = {"output": str(bag_folder(given["record_to"]))}
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         "track": ("palletjack_tracker", {}, {}),
         "locate": ("palletjack_locator", {}, {**boxes, **info}),
         "visualize": ("palletjack_visualizer", image, boxes),
-        "record": ("palletjack_recorder", image, info),
+        "record": ("palletjack_recorder", bag, {**info, "image": given["image_topic"]}),
     }
     nodes: list[LaunchDescriptionEntity] = []
     for argument, (executable, parameters, remappings) in wanted.items():
