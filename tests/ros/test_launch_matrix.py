@@ -229,7 +229,7 @@ def test_a_node_that_is_not_there_is_refused_and_one_that_is_there_is_started(
     prefixes = ros_environment["AMENT_PREFIX_PATH"].split(":")
     there = any((Path(p) / "lib/palletjack_detection" / executable).exists() for p in prefixes)
     if there:
-        assert process(found, executable)["name"] == executable
+        assert process(found, executable)["name"] == f"/{executable}"
     else:
         assert f"{argument}:=true needs the node {executable}" in found["error"]
 
