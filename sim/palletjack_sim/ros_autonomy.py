@@ -197,7 +197,10 @@ class RosAutonomy:
             if state is None or state.values.get("trigger") != "command":
                 return "a guard state that answers cmd_vel_raw"
             if not _same_time(state.number("odometry_stamp"), stamp):
-                return f"a guard decision on the odometry of {stamp:.3f} s"
+                had = state.number("odometry_stamp")
+                return (
+                    f"a guard decision on the odometry of {stamp:.3f} s, the last was on that of {had:.3f} s"
+                )
             if not _same_time(state.number("detections_stamp"), self._frame_stamp):
                 return f"a guard decision on the detections of {self._frame_stamp:.3f} s"
             if not _same_velocity(Velocity(state.number("raw_linear"), state.number("raw_angular")), raw):

@@ -17,16 +17,18 @@ from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.detections import Detections
-from palletjack_detection.guard import RobotPose
+from palletjack_detection.guard import RobotPose, Velocity
 from palletjack_detection.nodes.message_conversion import detections_from_message
-from palletjack_sim.ros_autonomy import Patience, RosAutonomy
-from palletjack_sim.ros_messages import stamp_seconds
+from palletjack_sim.ros_autonomy import POLL_S, SAME_TIME_S, GraphTimeout, Patience, RosAutonomy
+from palletjack_sim.ros_messages import stamp_seconds, twist_message
 from palletjack_sim.scenario import Pose, Scenario
 from palletjack_sim.topics import TopicNames
 
 # Pictures leave the renderer this many control periods late at most.
 LATE_FRAMES = 4
 KEPT_DETECTIONS = 50
+# Wall seconds between two updates in which the graph comes up.
+WARM_UP_S = 0.5
 
 
 class BridgeAutonomy(RosAutonomy):
@@ -69,7 +71,7 @@ class BridgeAutonomy(RosAutonomy):
                 return f"a picture of Isaac Sim's bridge of {stamp:.3f} s or shortly before"
             if round(picture * 1e9) not in self._detections:
                 return f"detections with stamp {picture:.3f} s"
-            if abs(self._number("detections_stamp") - picture) > 1e-6:
+            if abs(self._number("detections_stamp") - picture) > SAME_TIME_S:
                 return f"a guard state for the detections of {picture:.3f} s"
             return ""
 
@@ -89,6 +91,45 @@ class BridgeAutonomy(RosAutonomy):
             "a detector that publishes": lambda: node.count_publishers(topics["detections"]) > 0,
         }
         self._wait_for(needed)
+
+    def warm_up(self, update: Callable[[], None]) -> None:
+        """Update until the guard has the newest odometry and the detections of the newest picture.
+
+        What the bridge publishes before connections are up is lost, and nobody can ask it again. Raises
+        GraphTimeout.
+        """
+        deadline = time.monotonic() + self._patience.start
+        while True:
+            update()
+            self._command_raw.publish(twist_message(Velocity()))
+            if self._spin_until(self._all_heard, WARM_UP_S):
+                # What an earlier update published may still be under way; it must not be taken for the newest.
+                self._spin_until(lambda: False, WARM_UP_S)
+                if self._all_heard():
+                    return
+            if time.monotonic() > deadline:
+                state = self._state.message if self._state else "none was ever received"
+                raise GraphTimeout(
+                    f"odometry and pictures of Isaac Sim's bridge did not get through to the guard within "
+                    f"{self._patience.start:.0f} s; last guard state: {state}"
+                )
+
+    def _all_heard(self) -> bool:
+        message, picture = self._newest_odometry, self._newest_picture
+        if message is None or math.isnan(picture) or round(picture * 1e9) not in self._detections:
+            return False
+        return (
+            abs(self._number("odometry_stamp") - stamp_seconds(message.header.stamp)) <= SAME_TIME_S
+            and abs(self._number("detections_stamp") - picture) <= SAME_TIME_S
+        )
+
+    def _spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._executor.spin_once(timeout_sec=POLL_S)
+        return True
 
     def _make_publishers(self) -> None:
         self._make_static_publisher()

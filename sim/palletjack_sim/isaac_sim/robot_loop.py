@@ -45,7 +45,6 @@ class BridgePhysics:
         self._period = 1.0 / scenario.control_rate_hz
         self._last_touch: dict[int, float] = {}
         self.collisions: list[tuple[float, int]] = []
-        self._sim.app.update()
         self.pose, self.yaw_rate = odometry.next_pose(-1.0)
 
     def command(self, velocity: Velocity) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +51,10 @@ class Link(Autonomy, Odometry, Protocol):
 
     def wait_for_graph(self) -> None:
         """Wait until guard and detector are there."""
+        ...
+
+    def warm_up(self, update: Callable[[], None]) -> None:
+        """Call ``update`` until what Isaac Sim publishes gets through."""
         ...
 
     def close(self) -> None:
@@ -107,6 +111,7 @@ def _run(
             link.wait_for_graph()
             sim.play()
             eyes.wait_for_first_frame()
+            link.warm_up(sim.app.update)
             physics = BridgePhysics(sim, link, world, scenario)
             return run_episode(
                 Episode(scenario, world, eyes, physics),

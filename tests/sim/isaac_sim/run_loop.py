@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class FakeBridge(DirectAutonomy):
     def wait_for_graph(self) -> None:
         """It is there."""
         assert not self._fake.playing
+
+    def warm_up(self, update: Callable[[], None]) -> None:
+        """Nothing is lost on the way here."""
+        update()
 
     def close(self) -> None:
         """Nothing to take apart."""

@@ -55,7 +55,7 @@ def test_the_bridge_node_drives_detector_and_guard(
     loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    words = (f"scenario:={scenario_file}", f"output:={out}", "score_threshold:=0.02")
+    words = (f"scenario:={scenario_file}", f"output:={out}", "answer_timeout:=20")
     python_sh = write_python_sh(tmp_path)
     launch = start_launch(
         loop_environment, tmp_path / "log", *LAUNCH, *words, f"isaac_sim_python:={python_sh}"
@@ -67,8 +67,8 @@ def test_the_bridge_node_drives_detector_and_guard(
     assert (code == 0) == (result["verdict"] == "pass"), launch.text()
     assert result["camera_quality"] == "isaac_sim"
     assert result["frames"] >= 10
-    assert result["duration_s"] > 4.0
-    assert result["distance_m"] > 0.5
+    assert result["duration_s"] > 2.0
+    assert result["distance_m"] > 0.2
 
 
 def test_without_python_sh_it_says_how_to_start(
