@@ -103,7 +103,7 @@ class BridgeAutonomy(RosAutonomy):
             update()
             self._command_raw.publish(twist_message(Velocity()))
             if self._spin_until(self._all_heard, WARM_UP_S):
-                # What an earlier update published may still be under way; it must not be taken for the newest.
+                # What an earlier update published may still be under way: it is not the newest.
                 self._spin_until(lambda: False, WARM_UP_S)
                 if self._all_heard():
                     return

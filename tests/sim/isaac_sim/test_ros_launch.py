@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.detector.tiny_model import write_tiny_model
 from tests.ros.environment import REPOSITORY, start_launch, wait_until
 
 pytest.importorskip("pxr")
@@ -23,7 +24,16 @@ duration: 7
 route: {goal: [10, 0], speed: 1.0}
 camera: {width: 320, height_px: 180, rate_hz: 2.5}
 objects:
- - {name: truck, family: palletjack, pose: {x: 4.6, y: 0.0}, seed: 3}
+ - name: truck
+   family: palletjack
+   pose: {x: 4.6, y: 0.0}
+   params:
+     tiller_lean_deg: 0
+     tiller_yaw_deg: 0
+     body_color: [1, 0, 0]
+     fork_color: [1, 0, 0]
+     wear: 0
+     stickers: []
 criteria: {min_clearance: 0.5, must_stop: true, min_distance: 0.5}
 """
 LAUNCH = ("palletjack_detection", "closed_loop.launch.py", "simulator:=isaac_sim")
@@ -54,8 +64,9 @@ def write_python_sh(folder: Path) -> Path:
 def test_the_bridge_node_drives_detector_and_guard(
     loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    words = (f"scenario:={scenario_file}", f"output:={out}", "answer_timeout:=20")
+    """The red truck is seen by a network that finds red; the robot drives up to it and stands before it."""
+    out, model = tmp_path / "out", write_tiny_model(tmp_path / "red")
+    words = (f"scenario:={scenario_file}", f"output:={out}", f"model:={model}", "answer_timeout:=20")
     python_sh = write_python_sh(tmp_path)
     launch = start_launch(
         loop_environment, tmp_path / "log", *LAUNCH, *words, f"isaac_sim_python:={python_sh}"
