@@ -43,8 +43,16 @@ class StagePicture:
             "HdrColor": np.clip(colour, 0.0, 65504.0).astype(np.float16),
             "instance_id_segmentation": {"data": ids, "info": {"idToLabels": labels}},
             "distance_to_image_plane": result.depth,
-            "rgb": np.clip(colour * 25.0, 0.0, 255.0).astype(np.uint8),
+            "rgb": _flat(scene, result.instance_ids),
         }
+
+
+def _flat(scene: Scene, ids: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Each mesh in its own colour without light, which a network that knows colours can find (H, W, 4)."""
+    table = np.zeros((max(item.instance_id for item in scene.instances) + 1, 4), np.uint8)
+    for item in scene.instances:
+        table[item.instance_id] = [*(round(255 * v) for v in item.prop.parts[0].material.color), 255]
+    return np.asarray(table[ids])
 
 
 def read_scene(stage: Any, camera_path: str, width: int, height: int) -> tuple[Scene, dict[int, str]]:

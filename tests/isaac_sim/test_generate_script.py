@@ -134,6 +134,7 @@ def test_a_half_black_frame_is_tried_again_and_then_refused(recipe: Path, tmp_pa
     assert list((out / "images").iterdir()) == []
 
 
+@pytest.mark.long
 def test_smoke_finds_a_mirrored_mask(recipe: Path, tmp_path: Path) -> None:
     setting = {"release": "6", "fault": "mirrored", "log": str(tmp_path / "calls.json")}
     done = run(setting, "--recipe", recipe, "--smoke", "--out", tmp_path / "out")
@@ -141,6 +142,7 @@ def test_smoke_finds_a_mirrored_mask(recipe: Path, tmp_path: Path) -> None:
     assert "[ ] masks lie within 2 px of their object's corners" in done.stdout
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_in_the_same_frames(
     smoke: tuple[Path, list, str], recipe: Path, tmp_path: Path
 ) -> None:

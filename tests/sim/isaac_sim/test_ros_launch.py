@@ -73,13 +73,13 @@ def test_the_bridge_node_drives_detector_and_guard(
     )
     code = launch.wait(200)
     result = json.loads((out / "result.json").read_text())
-    # The stand-in's picture is crude: what the network sees in it decides nothing here, the exchange does.
-    assert result["verdict"] in ("pass", "fail"), launch.text()
-    assert (code == 0) == (result["verdict"] == "pass"), launch.text()
+    assert code == 0, launch.text()
+    assert result["verdict"] == "pass", launch.text()
+    assert result["stops"] == 1
+    assert 0.5 < result["min_clearance_m"] < 2.0
     assert result["camera_quality"] == "isaac_sim"
     assert result["frames"] >= 10
-    assert result["duration_s"] > 2.0
-    assert result["distance_m"] > 0.2
+    assert result["distance_m"] > 0.5
 
 
 def test_without_python_sh_it_says_how_to_start(

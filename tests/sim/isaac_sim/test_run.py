@@ -87,6 +87,7 @@ def run(setting: dict[str, Any], *arguments: object) -> subprocess.CompletedProc
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
 
 
+@pytest.mark.long
 def test_the_robot_stops_before_the_truck(assets: Path, scenario_file: Path, tmp_path: Path) -> None:
     log, out = tmp_path / "log.json", tmp_path / "out"
     setting = {"log": str(log), "assets": str(assets)}
