@@ -19,6 +19,10 @@ if [ "${2:-}" = --print ]; then
   printf '%s\n' "${packages[@]}"
   exit
 fi
+# An image of NVIDIA's may bring an OpenCV of its own, with which Ubuntu's packages conflict.
+if python3 -c 'import cv2' 2>/dev/null; then
+  mapfile -t packages < <(printf '%s\n' "${packages[@]}" | grep -vx python3-opencv)
+fi
 apt-get update
 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"
 rm -rf /var/lib/apt/lists/*

@@ -12,4 +12,6 @@ if [ $# -ne 1 ]; then
 fi
 "${PYTHON:-python3}" -m venv --system-site-packages "$1"
 "$1/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --requirement "$here/python-packages.txt"
+# The same folder under a name without Python's version, for a path that an image sets.
+ln -sfn "$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')" "$1/packages"
 "$1/bin/python" -c 'import cjm_byte_track, numpy, onnxruntime, rosbags; print("onnxruntime", onnxruntime.__version__)'
