@@ -5,7 +5,7 @@
 #
 # bootstrap/ros_workspace.sh does the work: the script that `make test` builds the workspace with.
 # The nodes get this environment's Python in their first line, so that they find what it holds.
-set -eo pipefail
+set -euo pipefail
 if [ $# -ne 2 ]; then
   echo "workspace: expected REPOSITORY ENVIRONMENT, found $# arguments" >&2
   exit 2
@@ -14,6 +14,4 @@ if [ -z "${ROS_DISTRO:-}" ]; then
   echo "workspace: ROS_DISTRO is not set: source /opt/ros/DISTRO/setup.bash first" >&2
   exit 1
 fi
-# shellcheck disable=SC1091
-source "$2/bin/activate"
-exec bash "$1/bootstrap/ros_workspace.sh"
+PYTHON=$2/bin/python exec bash "$1/bootstrap/ros_workspace.sh"
