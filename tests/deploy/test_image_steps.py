@@ -7,6 +7,7 @@ stands for /opt/ros, and this environment's packages for those that apt would in
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tomllib
 
 from tests.deploy.dockerfiles import DOCKER, REPOSITORY, instructions, words_of
 from tests.detector.tiny_model import write_tiny_model
 from tests.ros.environment import isolated, own_domain, pip_ros_tree
 
+INSTALL = DOCKER / "install"
 NEEDS_ROOT = ("apt-packages.sh", "user.sh")
 
 
@@ -143,6 +146,39 @@ def test_the_environment_keeps_to_its_list(image: Path) -> None:
     assert place.startswith(str(image))
 
 
+@pytest.mark.long
+def test_the_training_image_holds_the_whole_command(tmp_path: Path) -> None:
+    """What Dockerfile.training copies is enough for pip to install all that `palletjack` is made of."""
+    if not has_index():
+        pytest.skip("no package index is reachable, and pip needs one to build the package")
+    root = tmp_path / "image"
+    for step in instructions(DOCKER / "Dockerfile.training"):
+        if step.name == "COPY":
+            for source in step.copy().sources:
+                target = Path(f"{root}{step.copy().target}")
+                put(REPOSITORY / source, target / source if step.value.endswith("/") else target)
+    repository = root / "opt/palletjack/repository"
+    packages = tmp_path / "packages"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages)]
+    subprocess.run([*pip, str(repository)], check=True, timeout=200, capture_output=True)
+    for name in ("sdg/palletjack_sdg", "training/palletjack_training", "cli/palletjack_cli"):
+        files = {path.relative_to(REPOSITORY / name) for path in (REPOSITORY / name).rglob("*.*")}
+        wanted = {path for path in files if "__pycache__" not in path.parts}
+        assert {path for path in wanted if not (packages / name.split("/")[1] / path).exists()} == set()
+    script = (INSTALL / "training-packages.sh").read_text()
+    extras = re.findall(r"\$1\[([\w,]+)\]", script)[0].split(",")
+    declared = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras) <= set(declared)
+
+
+def test_the_robot_takes_the_versions_that_are_tested() -> None:
+    pins = (INSTALL / "python-packages.txt").read_text().splitlines()
+    ours = {line.split(";")[0].strip() for line in pins if "==" in line and "<" not in line}
+    tested = (REPOSITORY / "bootstrap/constraints-py312.txt").read_text().splitlines()
+    assert len(ours) == 3
+    assert ours - set(tested) == set()
+
+
 def test_the_entry_point_names_a_missing_workspace(tmp_path: Path) -> None:
     missing = tmp_path / "setup.bash"
     done = subprocess.run(
@@ -169,7 +205,7 @@ def test_the_entry_point_names_a_missing_workspace(tmp_path: Path) -> None:
 def test_install_scripts_name_what_is_wrong(words: list[str], code: int, message: str) -> None:
     script, *arguments = words
     done = subprocess.run(
-        ["bash", str(DOCKER / "install" / script), *arguments],
+        ["bash", str(INSTALL / script), *arguments],
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
