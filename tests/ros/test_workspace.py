@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -43,15 +44,25 @@ def test_a_clone_in_a_workspace_is_one_package_and_builds(
     )
     if done.returncode:
         pytest.skip(f"no git repository to clone: {done.stderr.strip()}")
+    listed = colcon(ros_environment, tmp_path, "list", "--names-only")
+    assert listed.stdout.split() == ["palletjack_detection"], listed.stderr
     built = colcon(ros_environment, tmp_path, "build")
     assert built.returncode == 0, built.stdout + built.stderr
-    found = {path.name for path in (tmp_path / "build").iterdir() if path.is_dir()}
-    assert found == {"palletjack_detection"}
     share = tmp_path / "install" / "palletjack_detection" / "share" / "palletjack_detection"
     assert (share / "models" / "palletjack_lite" / "model.onnx").is_file()
     assert (share / "launch" / "detect.launch.py").is_file()
     nodes = share.parents[1] / "lib" / "palletjack_detection"
     assert {"palletjack_detector", "detection_mapper", "image_source"} <= set(os.listdir(nodes))
+    shutil.rmtree(clone)  # nothing of what is installed may point back to the sources
+    shown = subprocess.run(
+        ["bash", "-c", "source install/setup.bash && ros2 launch palletjack_detection detect.launch.py -s"],
+        cwd=tmp_path,
+        env=ros_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "image_topic" in shown.stdout, shown.stderr
 
 
 def test_every_ros_package_that_is_imported_is_declared() -> None:

@@ -1,4 +1,4 @@
-"""The package in somebody else's workspace: its declared dependencies, and a plain `colcon build`."""
+"""What package.xml declares: held to the imports, to real keys, and to what the containers install."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.dockerfiles import DOCKER
-from tests.ros.environment import PIP_DISTROS, REPOSITORY, isolated, pip_ros_tree
+from tests.ros.environment import PIP_DISTROS, REPOSITORY, pip_ros_tree
 
 PACKAGE = REPOSITORY / "ros2_ws/src/palletjack_detection"
 KEYS = json.loads((Path(__file__).parent / "rosdep_keys.json").read_text())["ubuntu"]
@@ -27,7 +27,7 @@ KEY_OF_MODULE = {
 }
 FROM_PIP = {"onnxruntime": "onnxruntime", "cjm_byte_track": "cjm-byte-track", "rosbags": "rosbags"}
 # Taken where the machine has them, asked for by name, and explained where it has not.
-OPTIONAL = {"tensorrt", "tensorrt_rtx"}
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "isaac_ros_examples"}
 
 
 def declared(tag: str = "exec_depend") -> set[str]:
@@ -98,46 +98,3 @@ def test_debian_has_the_packages_that_are_not_of_ros() -> None:
         pytest.skip("apt has no package lists on this machine")
     found = {line.split()[1] for line in shown.stdout.splitlines() if line.startswith("Package: ")}
     assert set(names) - found == set()
-
-
-@pytest.mark.long
-@pytest.mark.ros
-@pytest.mark.parametrize("distro", PIP_DISTROS)
-def test_a_clone_in_the_src_of_a_workspace_builds(distro: str, tmp_path: Path) -> None:
-    """`git clone` into `src`, `colcon build` without options: one package, complete without its sources."""
-    if not pip_ros_tree(distro).is_dir():
-        pytest.skip(f"ROS 2 {distro}: the isaacsim-ros2 wheel is not installed")
-    if not (REPOSITORY / ".git").exists():
-        pytest.skip("this is no git checkout")
-    prefix = tmp_path / "ros" / distro
-    make = [sys.executable, str(REPOSITORY / "bootstrap/pip_ros/make_prefix.py")]
-    subprocess.run([*make, "--distro", distro, "--out", str(prefix)], check=True, timeout=60)
-    clone = tmp_path / "ws" / "src" / "palletjack"
-    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True, timeout=60)
-    environment = isolated({"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}, 0)
-
-    def shell(script: str) -> str:
-        done = subprocess.run(
-            ["bash", "-c", script],
-            env=environment,
-            cwd=tmp_path / "ws",
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    source = f"set -e; source '{prefix}/setup.bash'; "
-    shell(source + "colcon build")
-    assert [path.name for path in (tmp_path / "ws/build").iterdir() if path.is_dir()] == [
-        "palletjack_detection"
-    ]
-    shutil.rmtree(clone)  # nothing of what is installed may point back to the sources
-    sourced = "set -e; source install/setup.bash; "
-    assert "image_topic" in shell(sourced + "ros2 launch palletjack_detection detect.launch.py -s")
-    program = "from palletjack_detection.shipped_model import *; print(find_shipped_model(package_share()))"
-    model = Path(shell(sourced + f"python3 -c '{program}'").strip())
-    share = tmp_path / "ws/install/palletjack_detection/share/palletjack_detection"
-    assert model.parent == share / "models"
-    assert (model / "model.onnx").is_file()
