@@ -1,0 +1,141 @@
+"""The node benchmark runs on a real graph, its search is right; its numbers are for an idle machine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.detector.tiny_model import write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks" / "node.py"
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module."""
+    pytest.importorskip("psutil")
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    module = importlib.import_module("node")
+    monkeypatch.setattr(module, "LAST_ANSWER_S", 0.0)
+    return module
+
+
+class Graph:
+    """Camera, listener and node in one: answers up to ``most`` images a second, 10 ms late."""
+
+    def __init__(self, most: float, fastest_camera: float = 1e9) -> None:
+        self.most, self.fastest_camera = most, fastest_camera
+        self.answers: list[tuple[int, int]] = []
+        self.clock = 0
+
+    def ask(self, operation: str, rate: float = 0.0, seconds: float = 0.0) -> Any:
+        if operation == "collect":
+            answers, self.answers = self.answers, []
+            return answers
+        real = min(rate, self.fastest_camera)
+        stamps = [self.clock + round(1e9 * k / real) for k in range(round(rate * seconds))]
+        self.clock = stamps[-1] + 1
+        kept = stamps[:: math.ceil(rate / self.most)]
+        # Two answers to one image are one answer, the first.
+        self.answers = [(s, s + 10_000_000) for s in kept] + [(kept[0], kept[0] + 900_000_000)]
+        return {"stamps": stamps, "seconds": len(stamps) / real}
+
+    def usage(self) -> tuple[float, float, float]:
+        return self.clock / 1e9, 0.5 * self.clock / 1e9, 100.0
+
+    def check(self) -> None:
+        pass
+
+
+def climb(node: ModuleType, graph: Graph, *rates: float, refine: int) -> tuple[list[dict[str, Any]], Any]:
+    options = argparse.Namespace(rates=rates, refine=refine, seconds=4.0)
+    steps, highest = node.climb(graph, graph, graph, options)
+    return steps, highest
+
+
+def test_the_highest_rate_is_found_between_good_and_bad(node: ModuleType) -> None:
+    steps, highest = climb(node, Graph(most=27.0), 10, 20, 40, 80, refine=3)
+    assert [step["asked_hz"] for step in steps] == [10, 20, 40, 30, 25, 27.5]
+    assert highest == 25
+    assert steps[0]["latency_ms"] == {"p50": 10.0, "p95": 10.0, "p99": 10.0}
+    assert steps[0]["loss"] == 0.0
+    assert steps[2]["loss"] == 0.5
+    assert steps[0]["memory_mb"] == 100.0
+
+
+def test_a_node_that_never_keeps_up_has_no_highest_rate(node: ModuleType) -> None:
+    steps, highest = climb(node, Graph(most=1.0), 10, 20, refine=2)
+    assert highest is None
+    assert [step["asked_hz"] for step in steps] == [10]
+
+
+def test_a_camera_that_cannot_send_so_fast_ends_the_search(node: ModuleType) -> None:
+    steps, highest = climb(node, Graph(most=1e9, fastest_camera=25.0), 20, 40, 80, refine=2)
+    assert [step["camera_too_slow"] for step in steps] == [False, True]
+    assert highest == 25.0  # what was really sent, not what was asked for
+
+
+def test_images_are_scaled_and_a_wrong_size_is_named(node: ModuleType) -> None:
+    frames = node.scaled([np.zeros((30, 40, 3), np.uint8), np.ones((10, 20, 3), np.uint8)], "16x8")
+    assert frames.shape == (2, 8, 16, 3)
+    with pytest.raises(ValueError, match="expected WIDTHxHEIGHT, found '16'"):
+        node.scaled([np.zeros((3, 4, 3), np.uint8)], "16")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=240)
+
+
+@pytest.mark.ros
+@pytest.mark.long
+def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
+    if not (ROOT / "ros2_ws/install/setup.bash").is_file():
+        pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
+    model = write_tiny_model(tmp_path / "tiny")
+    out = tmp_path / "out" / "node.json"
+    words = ("--size", "320x180", "--rates", "5", "--seconds", "1", "--refine", "0")
+    done = run("--model", str(model), *words, "--peer", "naive_node", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    assert json.loads(done.stdout) == document
+    assert [entry["name"] for entry in document["nodes"]] == ["palletjack_detector", "naive_node"]
+    for entry in document["nodes"]:
+        (size,) = entry["sizes"]
+        (step,) = size["steps"]
+        assert step["sent"] in (4, 5)
+        assert step["answered"] > 0
+        assert 0 < step["latency_ms"]["p50"] <= step["latency_ms"]["p99"]
+        assert step["cpu_percent"] > 0
+        assert step["memory_mb"] > 20
+        assert "over_library_p50" in size["overhead_ms"]
+    assert document["library_alone"]["320x180"]["images_per_second"] > 0
+    assert document["rmw"].startswith("rmw_")
+    assert document["device"]
+    assert document["commit"]
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.ros
+def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: Path) -> None:
+    if not (ROOT / "ros2_ws/install/setup.bash").is_file():
+        pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
+    model = str(write_tiny_model(tmp_path / "tiny"))
+    words = ("--model", model, "--size", "64x64", "--rates", "20", "--seconds", "1")
+    for command, message in [
+        ("no_such_program", "cannot start 'no_such_program'"),
+        ("sh -c 'echo out of luck; exit 3'", "ended with 3:\nout of luck"),
+    ]:
+        done = run(*words, "--command", command)
+        assert done.returncode == 1
+        assert message in done.stderr
