@@ -1,0 +1,109 @@
+"""Locator and guard with a calibration that is nonsense, without a transform, and without a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ros.environment import isolated, own_domain, ros_python
+from tests.ros.fault_probe import FaultProbe
+from tests.ros.test_around import running
+
+pytestmark = [pytest.mark.ros, pytest.mark.long]
+
+NONSENSE: list[dict[int, str]] = [{0: "nan"}, {2: "inf"}, {4: "-inf"}, {0: "0"}, {5: "nan"}]
+
+
+@pytest.fixture(scope="module")
+def robot(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
+    """Locator and guard in one graph; both must end in order."""
+    with own_domain() as domain:
+        environment = isolated(main_ros_environment, domain)
+        with (
+            running(environment, "palletjack_locator"),
+            running(environment, "palletjack_guard"),
+            FaultProbe(ros_python(environment), environment) as probe,
+        ):
+            assert probe.ask("play_detector", listeners=2, timeout=40.0)
+            yield probe
+
+
+def drive(robot: FaultProbe, changes: dict[int, str] | None, **words: Any) -> dict[str, Any]:
+    words = {"beats": 6, **words}
+    result: dict[str, Any] = robot.ask("drive", changes=changes, **words)
+    return result
+
+
+def placed(outcome: dict[str, Any]) -> list[list[float]]:
+    return [place for places in outcome["places"] for place in places]
+
+
+# One story: each test starts from what the one before left behind.
+
+
+def test_before_any_good_calibration_nothing_is_placed_and_the_robot_stands(robot: FaultProbe) -> None:
+    robot.ask("mount")
+    for changes in NONSENSE[:3]:
+        outcome = drive(robot, changes, beats=3)
+        assert outcome["places"], "every message is answered"
+        assert not placed(outcome)
+        assert outcome["speeds"]
+        assert set(outcome["speeds"]) == {0.0}
+    assert robot.status("camera_info", name="locator")["level"] == 1
+    assert robot.status("stop", name="guard")["level"] == 2
+
+
+def test_a_good_calibration_places_the_truck_and_lets_the_robot_drive(robot: FaultProbe) -> None:
+    outcome = drive(robot, {}, beats=12)
+    x, y = placed(outcome)[-1]
+    assert 2.5 < x < 3.8
+    assert abs(y) < 0.1
+    assert outcome["speeds"][-1] > 0.0
+    assert robot.status("placing detections", name="locator")["level"] == 0
+
+
+def test_nonsense_after_it_moves_no_box_and_is_told(robot: FaultProbe) -> None:
+    for changes in NONSENSE:
+        outcome = drive(robot, changes, beats=4)
+        for x, y in placed(outcome):
+            assert 2.5 < x < 3.8
+            assert abs(y) < 0.1
+    # Only calibrations now: what was wrong with the last one must not be forgotten at once.
+    assert "camera_info" in robot.status("camera_info", name="guard")["message"]
+
+
+def test_a_detector_that_falls_silent_stops_the_robot(robot: FaultProbe) -> None:
+    outcome = drive(robot, {}, beats=15, detect=False)
+    assert outcome["speeds"][-1] == 0.0
+    assert robot.status("stop", name="guard")["level"] == 2
+
+
+@pytest.fixture
+def robot_without_transform(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
+    with own_domain() as domain:
+        environment = isolated(main_ros_environment, domain)
+        with (
+            running(environment, "palletjack_locator"),
+            running(environment, "palletjack_guard"),
+            FaultProbe(ros_python(environment), environment) as probe,
+        ):
+            assert probe.ask("play_detector", listeners=2, timeout=40.0)
+            yield probe
+
+
+def test_without_a_transform_nothing_is_placed_and_the_robot_stands(
+    robot_without_transform: FaultProbe,
+) -> None:
+    probe = robot_without_transform
+    outcome = drive(probe, {})
+    assert outcome["places"]
+    assert not placed(outcome)
+    assert set(outcome["speeds"]) == {0.0}
+    for name in ("locator", "guard"):
+        assert "no transform from 'camera'" in probe.status("no transform", name=name)["message"]
+    probe.ask("mount")
+    outcome = drive(probe, {}, beats=12)
+    assert placed(outcome)
+    assert outcome["speeds"][-1] > 0.0
