@@ -51,7 +51,8 @@ def test_before_any_good_calibration_nothing_is_placed_and_the_robot_stands(robo
         assert not placed(outcome)
         assert outcome["speeds"]
         assert set(outcome["speeds"]) == {0.0}
-    assert robot.status("camera_info", name="locator")["level"] == 1
+    for name in ("locator", "guard"):  # not that there is none: it came, and this is wrong with it
+        assert "camera_info k: expected 9 finite numbers" in robot.status("k: expected", name=name)["message"]
     assert robot.status("stop", name="guard")["level"] == 2
 
 
@@ -70,8 +71,11 @@ def test_nonsense_after_it_moves_no_box_and_is_told(robot: FaultProbe) -> None:
         for x, y in placed(outcome):
             assert 2.5 < x < 3.8
             assert abs(y) < 0.1
-    # Only calibrations now: what was wrong with the last one must not be forgotten at once.
-    assert "camera_info" in robot.status("camera_info", name="guard")["message"]
+    # Detections that were placed since then do not hide it.
+    assert robot.status("camera_info k: expected 9 finite", name="locator")["level"] == 1
+    assert robot.status("camera_info k: expected 9 finite", name="guard")["level"] > 0
+    drive(robot, {})
+    assert robot.status("placing detections", name="locator")["level"] == 0
 
 
 def test_a_detector_that_falls_silent_stops_the_robot(robot: FaultProbe) -> None:

@@ -143,6 +143,7 @@ class GuardNode(Node):
         self._last_command_time = -math.inf
         self._last_decision = Decision(STOP, Velocity(), "no command yet", healthy=False)
         self._trouble = ""
+        self._calibration_trouble = ""
         self._transforms = Buffer()
         self._listener = TransformListener(self._transforms, self)
         self._command = self.create_publisher(Twist, "cmd_vel", 10)
@@ -166,9 +167,10 @@ class GuardNode(Node):
             self._camera = CameraModel.from_values(
                 message.width, message.height, message.k, message.d, message.distortion_model
             )
-            self._trouble = ""
+            self._trouble = self._calibration_trouble = ""
         except ValueError as error:
             # The last good one stays in use.
+            self._calibration_trouble = str(error)
             self._report(str(error))
 
     def _on_odometry(self, message: Odometry) -> None:
@@ -203,7 +205,7 @@ class GuardNode(Node):
 
     def _observe(self, message: Detection2DArray, pose: RobotPose) -> None:
         if self._camera is None:
-            self._report("no camera_info yet: detections cannot be placed")
+            self._report(self._calibration_trouble or "no camera_info yet: detections cannot be placed")
             return
         mount = self._camera_mount(message.header.frame_id)
         if mount is None:

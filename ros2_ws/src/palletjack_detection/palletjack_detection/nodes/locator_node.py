@@ -86,6 +86,8 @@ class LocatorNode(Node):
         self._camera: CameraModel | None = None
         self._depths: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=DEPTH_HISTORY)
         self._trouble = "no detections yet"
+        # Of its own, for detections come and go between two calibrations.
+        self._calibration_trouble = ""
         self._counts = {"messages": 0, "placed": 0, "not_placed": 0, "by_depth": 0}
         self._transforms = Buffer()
         self._listener = TransformListener(self._transforms, self)
@@ -105,8 +107,10 @@ class LocatorNode(Node):
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
             self._camera = camera_from_message(message)
+            self._calibration_trouble = ""
         except ValueError as error:  # the last good one stays in use
-            self._report(str(error))
+            self._calibration_trouble = str(error)
+            self.get_logger().warning(self._calibration_trouble, throttle_duration_sec=2.0)
 
     def _on_depth(self, message: Image) -> None:
         try:
@@ -128,7 +132,8 @@ class LocatorNode(Node):
 
     def _locate(self, message: Detection2DArray) -> list[Located]:
         if self._camera is None:
-            self._report("no camera_info yet: detections cannot be placed")
+            if not self._calibration_trouble:
+                self._report("no camera_info yet: detections cannot be placed")
             return []
         mount = self._mount(message.header.frame_id, message.header.stamp)
         if mount is None:
@@ -187,11 +192,12 @@ class LocatorNode(Node):
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
+        trouble = "; ".join(filter(None, (self._trouble, self._calibration_trouble)))
         message.status.append(
             DiagnosticStatus(
-                level=DiagnosticStatus.WARN if self._trouble else DiagnosticStatus.OK,
+                level=DiagnosticStatus.WARN if trouble else DiagnosticStatus.OK,
                 name=f"{self.get_name()}: location",
-                message=self._trouble or "placing detections",
+                message=trouble or "placing detections",
                 values=[KeyValue(key=key, value=str(value)) for key, value in self._counts.items()],
             )
         )
