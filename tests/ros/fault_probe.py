@@ -218,13 +218,16 @@ def _serve() -> None:
                 command.linear.x = 0.5
                 self.raw.publish(command)
                 time.sleep(0.05)
-            time.sleep(0.5)
+            # Not longer: without commands the guard sends a zero of its own soon.
+            time.sleep(0.1)
+            speeds = [message.linear.x for message in list(self.commands)]
+            time.sleep(0.4)
             return {
+                "speeds": speeds,
                 "places": [
                     [[p.bbox.center.position.x, p.bbox.center.position.y] for p in message.detections]
                     for message in list(self.places)
                 ],
-                "speeds": [message.linear.x for message in list(self.commands)],
             }
 
         def play_detector(self, listeners: int, timeout: float) -> bool:
