@@ -127,6 +127,7 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.long
 def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: Path) -> None:
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
