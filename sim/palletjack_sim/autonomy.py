@@ -30,6 +30,10 @@ class Autonomy(Protocol):
         """Show a frame and return what was detected in it, after the guard has taken it in."""
         ...
 
+    def fault(self, kind: str) -> None:
+        """A fault of scenario.Fault's ``kind`` sets in; images do not come while it lasts."""
+        ...
+
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Ask for ``raw`` and return what the guard makes of it."""
         ...
@@ -91,6 +95,9 @@ class DirectAutonomy:
         ]
         self.guard.observe(self._pose, [place for place in places if place], self.camera, self.mount)
         return found
+
+    def fault(self, kind: str) -> None:
+        """Nothing to do: here is no process that could be killed."""
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Ask the guard."""

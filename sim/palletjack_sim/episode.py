@@ -12,8 +12,10 @@ from palletjack_detection.guard import STOP, Decision, RobotPose, Velocity
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.cameras import Frame, RobotCamera
 from palletjack_sim.ground_truth import GroundTruth, Match, match
-from palletjack_sim.route import StraightRoute
-from palletjack_sim.scenario import Scenario
+from palletjack_sim.mujoco_model import build_model
+from palletjack_sim.physics import RobotPhysics
+from palletjack_sim.route import LegRoute
+from palletjack_sim.scenario import Fault, Scenario
 from palletjack_sim.world import World
 
 RESTING_SPEED = 0.02
@@ -23,7 +25,10 @@ AFTER_COLLISION = 1.0
 
 @dataclass(frozen=True)
 class Sight:
-    """A camera frame, the trucks in it, and what was detected. ``owners`` are the truth's instance ids."""
+    """A camera frame, the trucks in it, and what was detected. ``owners`` are the truth's instance ids.
+
+    ``blind``: a fault kept the frame from being answered; nothing can be detected in it.
+    """
 
     stamp: float
     pose: RobotPose
@@ -32,6 +37,7 @@ class Sight:
     owners: list[int]
     found: Detections
     matches: list[Match]
+    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,9 @@ class Episode:
         self.world = world
         self.truth = GroundTruth(world)
         self.physics = physics
-        self.route = StraightRoute(scenario.robot.start, scenario.route)
+        self.route = LegRoute(scenario.robot.start, scenario.route)
         self._camera = camera
+        self._told: list[Fault] = []
 
     def run(self, autonomy: Autonomy, on_tick: Callable[[Tick], None]) -> None:
         """Run to the scenario's duration, the goal, or shortly after a collision.
@@ -120,8 +127,20 @@ class Episode:
     def _look(self, autonomy: Autonomy, pose: RobotPose) -> Sight:
         frame = self._camera.render(pose)
         truth, owners = self.truth.boxes(frame.instance_ids)
+        if self._failing(autonomy, pose.stamp):
+            nothing = truth.above(math.inf)
+            return Sight(pose.stamp, pose, frame, truth, owners, nothing, [], blind=True)
         found = autonomy.image(pose.stamp, frame.rgb, truth)
         return Sight(pose.stamp, pose, frame, truth, owners, found, match(found, truth, owners))
+
+    def _failing(self, autonomy: Autonomy, stamp: float) -> bool:
+        """Whether a fault keeps this frame from being answered; one that sets in is passed on once."""
+        active = [fault for fault in self.scenario.faults if fault.active(stamp)]
+        for fault in active:
+            if fault not in self._told:
+                self._told.append(fault)
+                autonomy.fault(fault.kind)
+        return bool(active)
 
     def _finished(self, tick: Tick) -> bool:
         if self.physics.collisions:

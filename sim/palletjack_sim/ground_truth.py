@@ -32,8 +32,10 @@ class GroundTruth:
     """Boxes of the trucks in a frame and their distances on the floor."""
 
     def __init__(self, world: World) -> None:
+        self._world = world
+        self._trucks = {item.instance_id: item for item in world.trucks}
         self._floor_points = {
-            item.instance_id: _floor_points(item.prop.parts, item.pose) for item in world.trucks
+            item.instance_id: _floor_points(item.prop.parts, item.pose[2, 3]) for item in world.trucks
         }
 
     @property
@@ -64,7 +66,8 @@ class GroundTruth:
 
     def floor_range(self, instance_id: int, pose: RobotPose) -> float:
         """Least distance on the floor from base_link's origin to where the truck meets the floor, metres."""
-        points = self._floor_points[instance_id] - np.array([pose.x, pose.y])
+        placed = self._world.pose_at(self._trucks[instance_id], pose.stamp)
+        points = self._floor_points[instance_id] @ placed[:2, :2].T + placed[:2, 3] - [pose.x, pose.y]
         return float(np.linalg.norm(points, axis=1).min())
 
 
@@ -89,8 +92,8 @@ def box_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return shared / total if total > 0.0 else 0.0
 
 
-def _floor_points(parts: tuple, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+def _floor_points(parts: tuple, z: float) -> NDArray[np.float64]:
+    """Points (N, 2) of the object's own frame near the floor; objects only turn about z."""
     vertices = np.concatenate([part.vertices for part in parts]).astype(np.float64)
-    placed = vertices @ pose[:3, :3].T + pose[:3, 3]
-    low = placed[placed[:, 2] < FLOOR_LAYER, :2]
-    return low if len(low) else placed[:, :2]
+    low = vertices[vertices[:, 2] + z < FLOOR_LAYER, :2]
+    return low if len(low) else vertices[:, :2]

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.scene import Instance, Surface
-from palletjack_sim.scenario import CameraSpec, Robot, Scenario
+from palletjack_sim.scenario import CameraSpec, Robot, Scenario, Window
 from palletjack_sim.world import World
 
 CAMERA = "camera"
@@ -41,6 +41,15 @@ class WorldModel:
     model: mujoco.MjModel
     visual_ids: Mapping[int, int]
     collision_ids: Mapping[int, int]
+    world: World
+
+    def place_movers(self, data: mujoco.MjData, stamp: float) -> None:
+        """Put the objects that move where they are at ``stamp`` (s)."""
+        for instance_id, motion in self.world.motions.items():
+            pose = motion.pose_at(stamp)
+            slot = self.model.body(f"object/{instance_id}").mocapid[0]
+            data.mocap_pos[slot] = pose[:3, 3]
+            data.mocap_quat[slot] = Rotation.from_matrix(pose[:3, :3]).as_quat(scalar_first=True)
 
 
 def build_model(scenario: Scenario, world: World) -> WorldModel:
@@ -51,12 +60,14 @@ def build_model(scenario: Scenario, world: World) -> WorldModel:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     _add_room(spec, world.surfaces)
     _add_lights(spec, scenario)
+    _add_windows(spec, scenario.light.windows)
     for instance in world.instances:
-        _add_instance(spec, instance, scenario.robot.height + 0.1)
+        moves = instance.instance_id in world.motions
+        _add_instance(spec, instance, scenario.robot.height + 0.1, moves=moves)
     _add_robot(spec, scenario.robot, scenario.camera)
     _set_view(spec, scenario)
     model = spec.compile()
-    return WorldModel(model, _owners(model, "visual"), _owners(model, "hull"))
+    return WorldModel(model, _owners(model, "visual"), _owners(model, "hull"), world)
 
 
 def _owners(model: mujoco.MjModel, kind: str) -> dict[int, int]:
@@ -99,6 +110,22 @@ def _add_lights(spec: mujoco.MjSpec, scenario: Scenario) -> None:
     light.castshadow = False
 
 
+def _add_windows(spec: mujoco.MjSpec, windows: tuple[Window, ...]) -> None:
+    """Bright panes: they dazzle the picture but do not light the flat stand-in's objects."""
+    for index, window in enumerate(windows):
+        name = f"window/{index}"
+        material = spec.add_material(name=name)
+        material.rgba = [1.0, 1.0, 1.0, 1.0]
+        material.emission = 1.0
+        half = [0.005, window.size[0] / 2.0, window.size[1] / 2.0]
+        turn = Rotation.from_euler("z", window.facing_deg, degrees=True).as_quat(scalar_first=True)
+        geom = spec.worldbody.add_geom(
+            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=window.center, size=half, quat=turn
+        )
+        geom.material = name
+        _make_visual(geom)
+
+
 def _add_room(spec: mujoco.MjSpec, surfaces: tuple[Surface, ...]) -> None:
     for surface in surfaces:
         corners = surface.corners
@@ -116,11 +143,13 @@ def _add_room(spec: mujoco.MjSpec, surfaces: tuple[Surface, ...]) -> None:
         _make_visual(geom)
 
 
-def _add_instance(spec: mujoco.MjSpec, instance: Instance, reach: float) -> None:
+def _add_instance(spec: mujoco.MjSpec, instance: Instance, reach: float, *, moves: bool) -> None:
     quaternion = Rotation.from_matrix(instance.pose[:3, :3]).as_quat(scalar_first=True)
     body = spec.worldbody.add_body(
         name=f"object/{instance.instance_id}", pos=instance.pose[:3, 3], quat=quaternion
     )
+    # A mocap body goes where it is put and gives way to nothing.
+    body.mocap = moves
     for index, part in enumerate(instance.prop.parts):
         if len(part.faces) == 0:
             continue

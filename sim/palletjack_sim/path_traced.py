@@ -21,7 +21,7 @@ SAME_PLACE = 1e-4
 class PathTracedCamera:
     """Renders and develops frames. Noise follows from the run's seed and the frame's number only.
 
-    The world stands still: while the camera does too, only the sensor's noise is drawn anew.
+    While the world and the camera stand still, only the sensor's noise is drawn anew.
     """
 
     def __init__(self, world: World, scenario: Scenario, seed: int, *, samples_per_pixel: int = 4) -> None:
@@ -45,14 +45,14 @@ class PathTracedCamera:
         )
         noise = np.random.default_rng((self._seed, self._stream, self._frames))
         self._frames += 1
-        if self._last is None or not _same_place(pose, self._last[0]):
-            self._last = (pose, self._trace(camera, seed=int(noise.integers(2**20))))
+        if self._last is None or self._world.motions or not _same_place(pose, self._last[0]):
+            self._last = (pose, self._trace(camera, pose.stamp, seed=int(noise.integers(2**20))))
         rendered = self._last[1]
         return Frame(apply_sensor(rendered.linear, self._sensor, noise), rendered.instance_ids)
 
-    def _trace(self, camera: Camera, seed: int) -> RenderResult:
+    def _trace(self, camera: Camera, stamp: float, seed: int) -> RenderResult:
         world = self._world
-        scene = Scene(world.instances, world.surfaces, world.lights, camera, world.ambient)
+        scene = Scene(world.instances_at(stamp), world.surfaces, world.lights, camera, world.ambient)
         return self._renderer.render(scene, seed=seed)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class _Pending:
 
 
 class RobotPhysics:
-    """A differential drive with acceleration limits and latency among static objects.
+    """A differential drive with acceleration limits and latency, among objects that stand or move.
 
     The frame of ``pose`` is the world: odometry is exact, as Isaac Sim's is.
     """
@@ -44,6 +44,8 @@ class RobotPhysics:
         start = (robot.start.x, robot.start.y, np.radians(robot.start.yaw_deg))
         for address, value in zip(self._positions, start, strict=True):
             self.data.qpos[address] = value
+        self._world_model = world_model
+        world_model.place_movers(self.data, 0.0)
         self._steps = 0
         self._pending: deque[_Pending] = deque()
         self._command = Velocity()
@@ -79,6 +81,7 @@ class RobotPhysics:
         step = float(self.model.opt.timestep)
         for _ in range(round(duration / step)):
             self._drive(step)
+            self._world_model.place_movers(self.data, self.time)
             mujoco.mj_step(self.model, self.data)
             self._steps += 1
             self._note_contacts()
@@ -104,7 +107,7 @@ class RobotPhysics:
         speed = self.pose.speed
         linear = float(np.clip(self._reference.linear, speed - STALL_SPEED, speed + STALL_SPEED))
         speeding_up = abs(wanted.linear) > abs(linear) and wanted.linear * linear >= 0.0
-        rate = limits.max_acceleration if speeding_up else limits.max_deceleration
+        rate = limits.grip * (limits.max_acceleration if speeding_up else limits.max_deceleration)
         linear += float(np.clip(wanted.linear - linear, -rate * step, rate * step))
         turn = limits.max_angular_acceleration * step
         angular = self._reference.angular

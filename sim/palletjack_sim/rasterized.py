@@ -20,6 +20,7 @@ class RasterizedCamera:
 
     def __init__(self, world_model: WorldModel, spec: CameraSpec) -> None:
         self._model = world_model.model
+        self._world_model = world_model
         self._data = mujoco.MjData(self._model)
         self._positions = [self._model.joint(name).qposadr[0] for name in JOINTS]
         self._options = mujoco.MjvOption()
@@ -38,6 +39,7 @@ class RasterizedCamera:
         """Return the frame for the robot at ``pose``."""
         for address, value in zip(self._positions, (pose.x, pose.y, pose.yaw), strict=True):
             self._data.qpos[address] = value
+        self._world_model.place_movers(self._data, pose.stamp)
         mujoco.mj_forward(self._model, self._data)
         self._color.update_scene(self._data, CAMERA, self._options)
         rgb = self._color.render()

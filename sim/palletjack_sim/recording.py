@@ -64,6 +64,8 @@ class Recording:
     min_clearance: float = math.inf
     first_visible: float | None = None
     first_detected: float | None = None
+    fault_stop_s: float | None = None
+    _fault_since: float | None = None
     _last: Tick | None = None
     _sight: Sight | None = None
     _moved: bool = False
@@ -110,6 +112,9 @@ class Recording:
 
     def _see(self, sight: Sight) -> None:
         self._sight = sight
+        if sight.blind:
+            self._note("fault", sight, "no image reaches the detector")
+            return
         self.frames += 1
         self.visible += len(sight.owners)
         self.detected += len(sight.matches)
@@ -144,6 +149,14 @@ class Recording:
         if action == SLOW and before != SLOW:
             self._note("slow", self._sight, f"slow: {tick.decision.reason}")
         self.min_clearance = min(self.min_clearance, tick.clearance)
+        if tick.sight is not None and tick.sight.blind and self._fault_since is None:
+            self._fault_since = tick.pose.stamp
+        if (
+            self._fault_since is not None
+            and self.fault_stop_s is None
+            and abs(tick.pose.speed) < MOVING_SPEED
+        ):
+            self.fault_stop_s = tick.pose.stamp - self._fault_since
 
     def _note(self, name: str, sight: Sight | None, caption: str) -> None:
         if sight is not None and name not in self.moments:
@@ -153,7 +166,7 @@ class Recording:
     def _row(self, tick: Tick) -> tuple[object, ...]:
         pose, decision, sight = tick.pose, tick.decision, tick.sight
         seen: tuple[object, ...] = ("", "", "", "")
-        if sight is not None:
+        if sight is not None and not sight.blind:
             best = float(sight.found.scores.max()) if len(sight.found) else 0.0
             seen = (len(sight.owners), len(sight.matches), len(sight.found) - len(sight.matches), best)
         drive = (pose.stamp, pose.x, pose.y, pose.yaw, pose.speed, tick.yaw_rate)

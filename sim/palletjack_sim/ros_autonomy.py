@@ -40,6 +40,7 @@ from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
 from palletjack_sim.cameras import camera_model
+from palletjack_sim.processes import kill_sibling
 from palletjack_sim.ros_messages import (
     camera_info_message,
     image_message,
@@ -57,6 +58,7 @@ from palletjack_sim.world import camera_mount_matrix
 SAME_TIME_S = 1e-6
 SAME_VALUE = 1e-9
 POLL_S = 0.05
+DETECTOR_EXECUTABLE = "palletjack_detector"
 
 
 class GraphTimeout(RuntimeError):
@@ -187,6 +189,11 @@ class RosAutonomy:
         self._detections.clear()
         self.latencies_ms.append((received - began) * 1e3)
         return found if self._with_detector else truth
+
+    def fault(self, kind: str) -> None:
+        """Kill the detector where that is the fault: it is a process of the launch that started this one."""
+        if kind == "detector_killed" and self._with_detector:
+            kill_sibling(DETECTOR_EXECUTABLE)
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Publish the wish; return the guard's answer to it. Raises GraphTimeout."""

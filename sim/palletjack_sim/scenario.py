@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,8 +51,20 @@ class Room(_Section):
         return self
 
 
+class Window(_Section):
+    """An upright rectangle that lets light in: ``center`` and ``size`` (width, height) in metres.
+
+    It shines towards ``facing_deg`` (0 is along x) with ``radiance``, linear RGB in W/m2/sr.
+    """
+
+    center: tuple[float, float, float]
+    size: tuple[Positive, Positive] = (2.0, 2.0)
+    facing_deg: float = 180.0
+    radiance: tuple[NotNegative, NotNegative, NotNegative] = (60.0, 62.0, 66.0)
+
+
 class Light(_Section):
-    """Rows of ceiling fixtures along x. ``radiance`` is linear RGB in W/m2/sr, as is ``ambient``."""
+    """Rows of ceiling fixtures along x, and windows. Radiances are linear RGB in W/m2/sr, as is ``ambient``."""
 
     rows: Annotated[int, Field(ge=1, le=4)] = 2
     fixtures_per_row: Annotated[int, Field(ge=1, le=6)] = 5
@@ -59,6 +72,7 @@ class Light(_Section):
     width: Positive = 0.3
     radiance: tuple[NotNegative, NotNegative, NotNegative] = (22.0, 22.0, 20.0)
     ambient: tuple[NotNegative, NotNegative, NotNegative] = (0.12, 0.12, 0.13)
+    windows: tuple[Window, ...] = ()
 
 
 class CameraSpec(_Section):
@@ -74,13 +88,17 @@ class CameraSpec(_Section):
 
 
 class Dynamics(_Section):
-    """Limits of the drive. ``latency`` (s) passes between a command and its effect."""
+    """Limits of the drive. ``latency`` (s) passes between a command and its effect.
+
+    ``grip`` is the share of the accelerations that the floor lets through, 1 when dry. The guard is not told.
+    """
 
     max_acceleration: Positive = 0.8
     max_deceleration: Positive = 1.2
     max_angular_acceleration: Positive = 2.0
     latency: NotNegative = 0.1
     command_timeout: Positive = 0.5
+    grip: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
 
 class Robot(_Section):
@@ -95,9 +113,10 @@ class Robot(_Section):
 
 
 class Route(_Section):
-    """A straight line from the start to ``goal`` (x, y) at ``speed`` m/s."""
+    """Straight legs from the start through ``via`` to ``goal``, points (x, y), at ``speed`` m/s."""
 
     goal: tuple[float, float]
+    via: tuple[tuple[float, float], ...] = ()
     speed: Positive = 1.0
     goal_tolerance: Positive = 0.3
 
@@ -110,8 +129,23 @@ class Vary(_Section):
     resample: bool = False
 
 
+class ObjectPath(_Section):
+    """How an object moves: from its pose through ``points`` (x, y) at ``speed`` m/s, from ``start`` s on.
+
+    ``points`` are in the world frame for the pose as written; what varies moves the whole path. The object
+    turns with the legs and stays at the last point.
+    """
+
+    points: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)]
+    speed: Positive = 1.0
+    start: NotNegative = 0.0
+
+
 class ObjectSpec(_Section):
-    """One object of a family of palletjack_sdg. Parameters that are not given are drawn from ``seed``."""
+    """One object of a family of palletjack_sdg. Parameters that are not given are drawn from ``seed``.
+
+    Objects of one ``group`` vary alike: a person and the truck that is pulled stay together.
+    """
 
     name: str
     family: str
@@ -119,22 +153,60 @@ class ObjectSpec(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     params: dict[str, Any] = {}
     vary: Vary = Vary()
+    group: str | None = None
+    path: ObjectPath | None = None
+
+    @model_validator(mode="after")
+    def _moves(self) -> ObjectSpec:
+        corners = [(self.pose.x, self.pose.y), *(self.path.points if self.path else ())]
+        for first, second in pairwise(corners):
+            if first == second:
+                raise ValueError(f"path.points: expected points apart from each other, found {first} twice")
+        return self
+
+
+class Fault(_Section):
+    """What fails at ``at`` seconds, until ``until`` or for good. No image reaches the detector meanwhile.
+
+    ``camera_lost``: that is all. ``detector_killed``: its process is killed as well, where it is one.
+    """
+
+    kind: Literal["camera_lost", "detector_killed"]
+    at: NotNegative
+    until: Positive | None = None
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Fault:
+        if self.until is not None and self.until <= self.at:
+            raise ValueError(f"until: expected a time after at ({self.at} s), found {self.until} s")
+        return self
+
+    def active(self, stamp: float) -> bool:
+        """Whether it has set in and not ended at ``stamp`` (s)."""
+        return self.at <= stamp and (self.until is None or stamp < self.until)
 
 
 class Criteria(_Section):
-    """When a run has passed. ``min_clearance`` is to pallet trucks, ``max_collisions`` is with anything."""
+    """When a run has passed. ``min_clearance`` is to pallet trucks, ``max_collisions`` is with anything.
+
+    ``max_fault_stop_s``: the robot stands at most this long after the first fault set in.
+    """
 
     min_clearance: NotNegative = 0.5
     max_collisions: Annotated[int, Field(ge=0)] = 0
     must_stop: bool = False
     must_reach_goal: bool = False
     max_stops: Annotated[int, Field(ge=0)] | None = None
+    min_stops: Annotated[int, Field(ge=0)] = 0
     min_distance: NotNegative = 0.0
+    max_fault_stop_s: Positive | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Criteria:
         if self.must_stop and self.must_reach_goal:
             raise ValueError("must_stop and must_reach_goal exclude each other")
+        if self.max_stops is not None and self.min_stops > self.max_stops:
+            raise ValueError(f"min_stops {self.min_stops} must not exceed max_stops {self.max_stops}")
         return self
 
 
@@ -153,6 +225,7 @@ class Scenario(_Section):
     camera: CameraSpec = CameraSpec()
     sensor: SensorParams = SensorParams()
     objects: tuple[ObjectSpec, ...] = ()
+    faults: tuple[Fault, ...] = ()
     criteria: Criteria = Criteria()
 
     @model_validator(mode="after")
@@ -167,6 +240,11 @@ class Scenario(_Section):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"object names must be unique, found {', '.join(repeated)} more than once")
+        if self.criteria.max_fault_stop_s is not None and not self.faults:
+            raise ValueError("criteria.max_fault_stop_s: expected faults that it counts from, found none")
+        late = [fault.kind for fault in self.faults if fault.at >= self.duration]
+        if late:
+            raise ValueError(f"faults: {late[0]} sets in after the run's {self.duration} s")
         return self
 
     @property

@@ -92,6 +92,13 @@ def judge(recording: Recording, criteria: Criteria, *, goal_reached: bool) -> li
     if criteria.max_stops is not None and len(recording.stops) > criteria.max_stops:
         times = ", ".join(f"{stamp:.1f} s" for stamp in recording.stops)
         reasons.append(f"stopped {len(recording.stops)} times ({times}), allowed are {criteria.max_stops}")
+    if len(recording.stops) < criteria.min_stops:
+        reasons.append(f"stopped {len(recording.stops)} times, expected at least {criteria.min_stops}")
+    if criteria.max_fault_stop_s is not None:
+        stood = recording.fault_stop_s
+        if stood is None or stood > criteria.max_fault_stop_s:
+            found = "did not stand" if stood is None else f"stood {stood:.2f} s"
+            reasons.append(f"{found} after the fault, allowed are {criteria.max_fault_stop_s:.2f} s")
     return reasons
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from palletjack_sdg.textures import (
     SurfaceMaker,
     SurfaceTexture,
 )
-from palletjack_sim.scenario import CameraSpec, ObjectSpec, Pose, Room, Scenario, ScenarioError
+from palletjack_sim.motion import Motion, pose_matrix
+from palletjack_sim.scenario import CameraSpec, ObjectSpec, Pose, Room, Scenario, ScenarioError, Window
 
 TRUCK_LABEL = "palletjack"
 
@@ -30,13 +31,26 @@ Catalog = Mapping[str, ObjectFamily[Any]]
 
 @dataclass(frozen=True)
 class World:
-    """All that does not move during a run. ``names[instance_id]`` is the object's name in the scenario."""
+    """Everything but the robot. ``names[instance_id]`` is the object's name in the scenario.
+
+    ``instances`` stand where they are at 0 s; ``motions[instance_id]`` says how one of them moves.
+    """
 
     instances: tuple[Instance, ...]
     names: Mapping[int, str]
     surfaces: tuple[Surface, ...]
     lights: tuple[RectLight, ...]
     ambient: tuple[float, float, float]
+    motions: Mapping[int, Motion] = field(default_factory=dict)
+
+    def pose_at(self, instance: Instance, stamp: float) -> NDArray[np.float64]:
+        """Object to world (4, 4) at ``stamp`` (s)."""
+        motion = self.motions.get(instance.instance_id)
+        return instance.pose if motion is None else motion.pose_at(stamp)
+
+    def instances_at(self, stamp: float) -> tuple[Instance, ...]:
+        """All instances where they are at ``stamp`` (s)."""
+        return tuple(replace(item, pose=self.pose_at(item, stamp)) for item in self.instances)
 
     @property
     def trucks(self) -> tuple[Instance, ...]:
@@ -53,24 +67,21 @@ def build_world(scenario: Scenario, seed: int, catalog: Catalog | None = None) -
         from palletjack_sdg.objects.catalog import FAMILIES
 
         catalog = FAMILIES
-    instances, names = [], {}
+    instances, names, motions = [], {}, {}
     for index, item in enumerate(scenario.objects, start=1):
-        rng = substream(seed, 0, f"{scenario.name}/{item.name}")
+        rng = substream(seed, 0, f"{scenario.name}/{item.group or item.name}")
         family = _family(item, catalog)
         params = _params(item, family, rng)
         prop = family.build(params)
         label = TRUCK_LABEL if prop.category == TRUCK_LABEL else None
-        instances.append(Instance(index, prop, pose_matrix(_varied(item, rng)), label))
+        pose = _varied(item, rng)
+        instances.append(Instance(index, prop, pose_matrix(pose), label))
+        if item.path is not None:
+            motions[index] = Motion.along(item.path, item.pose, pose)
         names[index] = item.name
     surfaces = _room_surfaces(scenario.room, substream(seed, 0, f"{scenario.name}/room"))
-    lights = _ceiling_lights(scenario)
-    return World(tuple(instances), names, surfaces, lights, scenario.light.ambient)
-
-
-def pose_matrix(pose: Pose) -> NDArray[np.float64]:
-    """Homogeneous transform (4, 4), object to world."""
-    sin, cos = np.sin(np.radians(pose.yaw_deg)), np.cos(np.radians(pose.yaw_deg))
-    return np.array([[cos, -sin, 0, pose.x], [sin, cos, 0, pose.y], [0, 0, 1, pose.z], [0, 0, 0, 1.0]])
+    lights = (*_ceiling_lights(scenario), *(window_light(item) for item in scenario.light.windows))
+    return World(tuple(instances), names, surfaces, lights, scenario.light.ambient, motions)
 
 
 def camera_mount_matrix(spec: CameraSpec) -> NDArray[np.float64]:
@@ -145,6 +156,13 @@ def _texture(
     if name not in registry:
         raise ScenarioError(f"{field}: unknown texture {name!r}, known are {', '.join(sorted(registry))}")
     return registry[name](np.random.default_rng(draw_seed(rng)))
+
+
+def window_light(window: Window) -> RectLight:
+    """The window as an emitter; u x v points to where it faces."""
+    sin, cos = np.sin(np.radians(window.facing_deg)), np.cos(np.radians(window.facing_deg))
+    half_width = (float(-sin) * window.size[0] / 2.0, float(cos) * window.size[0] / 2.0, 0.0)
+    return RectLight(window.center, half_width, (0.0, 0.0, window.size[1] / 2.0), window.radiance)
 
 
 def _ceiling_lights(scenario: Scenario) -> tuple[RectLight, ...]:
