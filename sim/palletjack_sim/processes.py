@@ -14,9 +14,7 @@ def kill_sibling(executable: str) -> int:
     """
     found = [pid for pid in _siblings() if executable in _command_line(pid)]
     if len(found) != 1:
-        raise RuntimeError(
-            f"fault: expected one running {executable} beside it, found {len(found)}"
-        )
+        raise RuntimeError(f"fault: expected one running {executable} beside it, found {len(found)}")
     os.kill(found[0], signal.SIGKILL)
     return found[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ CONFIG = GuardConfig(
     confirmations=2,
     clear_time=1.0,
     memory_time=10.0,
+    overhang=0.0,
+    range_sigmas=0.0,
 )
 CAMERA = CameraModel.from_values(640, 360, [380, 0, 319.5, 0, 380, 179.5, 0, 0, 1], [0.0] * 5)
 MOUNT = CameraMount.from_height_and_pitch(0.6, 0.0, 0.4)
@@ -212,3 +215,32 @@ def test_low_scores_are_ignored() -> None:
 def test_impossible_numbers_are_refused_by_name(changes: dict) -> None:
     with pytest.raises(ValueError, match=f"guard {next(iter(changes))}"):
         GuardConfig(**changes)
+
+
+def test_overhang_and_uncertainty_are_taken_off_the_gap() -> None:
+    guard = guard_that_saw(seen(4.0))
+    assert guard.free_gap(pose(1.0)) == pytest.approx(4.0 - 0.5)
+    guard.config = replace(CONFIG, overhang=0.3, range_sigmas=2.0)
+    assert guard.free_gap(pose(1.0)) == pytest.approx(4.0 - 0.5 - 0.3 - 2.0 * 0.05)
+
+
+def test_object_that_crosses_stops_the_robot_before_it_is_in_the_lane() -> None:
+    guards = Guard(CONFIG), Guard(replace(CONFIG, prediction_time=0.0))
+    for step in range(11):
+        t = 0.2 * step
+        for guard in guards:
+            guard.observe(pose(t), [seen(3.0, 2.6 - 0.8 * t)], CAMERA, MOUNT)
+    # At 2 s its near end is 0.7 m beside the middle, 0.3 m beside the corridor.
+    assert guards[0].free_gap(pose(2.0)) == pytest.approx(2.5, abs=0.3)
+    assert math.isinf(guards[1].free_gap(pose(2.0)))
+    velocity = guards[0].obstacles[0].velocity
+    assert velocity[1] == pytest.approx(-0.8, abs=0.12)
+
+
+def test_object_that_stands_beside_the_lane_is_not_taken_to_cross() -> None:
+    guard = Guard(CONFIG)
+    for step in range(20):
+        robot = pose(0.2 * step, x=0.2 * step, speed=1.0)
+        noise = 0.03 * (-1) ** step
+        guard.observe(robot, [seen(8.0 - 0.2 * step, 1.0 + noise)], CAMERA, MOUNT)
+        assert math.isinf(guard.free_gap(robot))

@@ -23,17 +23,28 @@ from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObs
 
 GO, SLOW, STOP = "go", "slow", "stop"
 
+# An object seen this often has a velocity; slower ones (m/s) are taken to stand.
+MOTION_HITS = 4
+SLOWEST_CROSSING = 0.3
+MOTION_WEIGHT = 0.4
+PREDICTIONS = 6
+
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """Numbers of the robot and of the behaviour. Metres, seconds, m/s, m/s2."""
+    """Numbers of the robot and of the behaviour. Metres, seconds, m/s, m/s2.
+
+    ``overhang``: how far an object reaches towards the robot before the place where it meets the floor, such
+    as a leaning tiller; 0.3 m covers nine of ten pallet trucks. ``range_sigmas``: standard deviations of the
+    range that are taken off as well. ``prediction_time``: how far ahead the crossing of objects is reckoned.
+    """
 
     deceleration: float = 1.0
     latency: float = 0.3
     robot_half_width: float = 0.35
     robot_front: float = 0.45
     lateral_margin: float = 0.15
-    stop_margin: float = 1.2
+    stop_margin: float = 0.9
     slow_margin: float = 1.5
     slowdown_ratio: float = 0.5
     release_margin: float = 0.3
@@ -42,6 +53,9 @@ class GuardConfig:
     clear_time: float = 1.0
     memory_time: float = 10.0
     score_threshold: float = 0.0
+    overhang: float = 0.3
+    range_sigmas: float = 1.0
+    prediction_time: float = 2.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -114,13 +128,17 @@ class Decision:
 class Obstacle:
     """A remembered object: the two ends (2, 2) of its lower edge in the odometry frame.
 
-    Compared by identity: two objects at one place are still two.
+    ``velocity`` (2,) is its motion across the line of sight, m/s in the odometry frame; along it a box
+    shows too little. ``sigma`` is the range's standard deviation. Compared by identity: two objects at one
+    place are still two.
     """
 
     ends: NDArray[np.float64]
     hits: int
     first_seen: float
     last_seen: float
+    sigma: float = 0.0
+    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
 
 @dataclass
@@ -196,11 +214,20 @@ class Guard:
         for item in self.obstacles:
             if item.hits < self.config.confirmations:
                 continue
-            nearest = _nearest_in_corridor(pose.to_base(item.ends), half)
-            # What the robot has passed stays behind it.
-            if nearest is not None and nearest > 0.0:
-                gaps.append(nearest - self.config.robot_front)
+            reach = self.config.robot_front + self.config.overhang + self.config.range_sigmas * item.sigma
+            for ends in self._expected(item):
+                nearest = _nearest_in_corridor(pose.to_base(ends), half)
+                # What the robot has passed stays behind it.
+                if nearest is not None and nearest > 0.0:
+                    gaps.append(nearest - reach)
         return min(gaps)
+
+    def _expected(self, item: Obstacle) -> list[NDArray[np.float64]]:
+        """Where ``item`` is now and, if it crosses, within the prediction time: ends (2, 2) of each place."""
+        if item.hits < MOTION_HITS or np.linalg.norm(item.velocity) < SLOWEST_CROSSING:
+            return [item.ends]
+        times = np.linspace(0.0, self.config.prediction_time, PREDICTIONS)
+        return [item.ends + time * item.velocity for time in times]
 
     def _source_problem(self, now: float, pose: RobotPose | None) -> str:
         timeout = self.config.source_timeout
@@ -230,12 +257,14 @@ class Guard:
         else:
             matches = [k for k in unmatched if np.linalg.norm(k.ends.mean(axis=0) - centre) <= gate]
         if not matches:
-            self.obstacles.append(Obstacle(ends, 1, pose.stamp, pose.stamp))
+            self.obstacles.append(Obstacle(ends, 1, pose.stamp, pose.stamp, item.sigma_m))
             return
         known = min(matches, key=lambda k: float(np.linalg.norm(k.ends.mean(axis=0) - centre)))
         unmatched.remove(known)
         if not item.nearer_than:
+            known.velocity = _crossing_velocity(known, ends, pose)
             known.ends = 0.5 * (known.ends + ends)
+            known.sigma = item.sigma_m
         known.hits += 1
         known.last_seen = pose.stamp
 
@@ -254,6 +283,18 @@ class Guard:
         way = max(gap - self.config.stop_margin, 0.0)
         brake, delay = self.config.deceleration, self.config.latency
         return brake * (math.sqrt(delay * delay + 2.0 * way / brake) - delay)
+
+
+def _crossing_velocity(known: Obstacle, ends: NDArray[np.float64], pose: RobotPose) -> NDArray[np.float64]:
+    """The smoothed velocity (2,) of ``known``, m/s, across the line of sight, now that it is seen at ``ends``."""
+    elapsed = pose.stamp - known.last_seen
+    if elapsed <= 0.0:
+        return known.velocity
+    sight = ends.mean(axis=0) - np.array([pose.x, pose.y])
+    across = np.array([-sight[1], sight[0]]) / max(float(np.linalg.norm(sight)), 1e-6)
+    # ``known.ends`` is itself smoothed and lags behind by one step: the step seen is twice the true one.
+    moved = 0.5 * (ends - known.ends).mean(axis=0) / elapsed
+    return known.velocity + MOTION_WEIGHT * (across * float(moved @ across) - known.velocity)
 
 
 def _nearest_in_corridor(ends: NDArray[np.float64], half_width: float) -> float | None:

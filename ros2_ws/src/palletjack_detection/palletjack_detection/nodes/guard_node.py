@@ -104,6 +104,27 @@ _BEHAVIOUR = (
     ParameterSpec(
         "score_threshold", _DEFAULT.score_threshold, "Detections below this score are ignored.", 0.0, 1.0
     ),
+    ParameterSpec(
+        "overhang",
+        _DEFAULT.overhang,
+        "How far an object reaches towards the robot before the place where it meets the floor, m.",
+        0.0,
+        3.0,
+    ),
+    ParameterSpec(
+        "range_sigmas",
+        _DEFAULT.range_sigmas,
+        "Standard deviations of the range that are taken off the free way.",
+        0.0,
+        5.0,
+    ),
+    ParameterSpec(
+        "prediction_time",
+        _DEFAULT.prediction_time,
+        "How far ahead the way of objects that cross is reckoned, s.",
+        0.0,
+        10.0,
+    ),
 )
 _WIRING = (
     ParameterSpec(
