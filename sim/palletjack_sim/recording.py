@@ -20,6 +20,8 @@ from palletjack_sim.files import replace_file
 from palletjack_sim.ground_truth import GroundTruth
 
 MOVING_SPEED = 0.05
+# The robot stopped for nothing where the nearest truck is this much farther (m) than the guard believed.
+FALSE_STOP_SLACK = 2.0
 TRUTH_COLOUR = (255, 255, 255)
 
 COLUMNS = (
@@ -55,6 +57,8 @@ class Recording:
     moments: dict[str, Sight] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
     range_errors: list[tuple[float, float]] = field(default_factory=list)
+    sightings: list[tuple[float, bool]] = field(default_factory=list)
+    false_stops: int = 0
     visible: int = 0
     detected: int = 0
     frames: int = 0
@@ -127,6 +131,10 @@ class Recording:
             self._note("first_detection", sight, "first detection")
         if len(sight.found) > len(sight.matches):
             self._note("false_detection", sight, "detection that lies on no truck")
+        hit = {pair.instance_id for pair in sight.matches}
+        self.sightings += [
+            (self.truth.floor_range(owner, sight.pose), owner in hit) for owner in sight.owners
+        ]
         for pair in sight.matches:
             box, score = sight.found.boxes[pair.detection], float(sight.found.scores[pair.detection])
             place = locate_on_floor(box, score, self.camera, self.mount)
@@ -145,6 +153,8 @@ class Recording:
         # Before it moved at all, a robot that waits for its first image has not stopped for anything.
         if action == STOP and before != STOP and self._moved:
             self.stops.append(tick.pose.stamp)
+            believed = tick.decision.gap + FALSE_STOP_SLACK
+            self.false_stops += bool(tick.decision.healthy and tick.clearance > believed)
             self._note("stop", self._sight, f"stop: {tick.decision.reason}")
         if action == SLOW and before != SLOW:
             self._note("slow", self._sight, f"slow: {tick.decision.reason}")

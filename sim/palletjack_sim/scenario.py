@@ -64,7 +64,7 @@ class Window(_Section):
 
 
 class Light(_Section):
-    """Rows of ceiling fixtures along x, and windows. Radiances, ``ambient`` too, are linear RGB in W/m2/sr."""
+    """Rows of ceiling fixtures along x, and windows. Radiances and ``ambient``: linear RGB, W/m2/sr."""
 
     rows: Annotated[int, Field(ge=1, le=4)] = 2
     fixtures_per_row: Annotated[int, Field(ge=1, le=6)] = 5

@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ PASSED, FAILED, ERROR = "pass", "fail", "error"
 EXIT_CODES = {PASSED: 0, FAILED: 1, ERROR: 2}
 
 RESTING_SPEED = 0.05
+DISTANCE_BANDS_M = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, math.inf)
 _VERSIONED = ("palletjack", "numpy", "opencv-python-headless", "onnxruntime", "mujoco", "mitsuba")
 
 
@@ -30,7 +32,8 @@ class RunResult:
     """What result.json holds. Metres and simulated seconds; ``latency_ms`` is wall time.
 
     ``latency_ms`` runs from publishing an image until its detections are there. ``range_error_m`` compares
-    the range of detections with the true one.
+    the range of detections with the true one. ``stopping_margin_m`` is what ``min_clearance_m`` leaves of
+    the criterion. ``by_distance`` has recall and range error in bands of the true range.
     """
 
     scenario: str
@@ -45,12 +48,16 @@ class RunResult:
     duration_s: float = 0.0
     stop_time_s: float | None = None
     stops: int = 0
+    false_stops: int = 0
+    stopping_margin_m: float | None = None
+    fault_stop_s: float | None = None
     goal_reached: bool = False
     frames: int = 0
     recall: float | None = None
     false_detections: int = 0
     first_detection_delay_s: float | None = None
     range_error: dict[str, float] | None = None
+    by_distance: list[dict[str, float | None]] = field(default_factory=list)
     latency_ms: dict[str, float] | None = None
     real_time_factor: float = 0.0
     model: str | None = None
@@ -115,6 +122,27 @@ def range_error(pairs: Sequence[tuple[float, float]]) -> dict[str, float] | None
     }
 
 
+def by_distance(
+    sightings: Sequence[tuple[float, bool]], range_errors: Sequence[tuple[float, float]]
+) -> list[dict[str, float | None]]:
+    """Visible and detected trucks and the range's error in bands of the true range; empty bands left out.
+
+    ``sightings`` are (true range, detected) of each visible truck and frame, ``range_errors`` (true range,
+    error), metres.
+    """
+    bands: list[dict[str, float | None]] = []
+    for low, high in pairwise(DISTANCE_BANDS_M):
+        seen = [found for distance, found in sightings if low <= distance < high]
+        errors = range_error([pair for pair in range_errors if low <= pair[0] < high])
+        if seen:
+            band: dict[str, float | None] = {"from_m": low, "to_m": high if math.isfinite(high) else None}
+            band.update(visible=len(seen), detected=sum(seen))
+            band["range_mean_absolute_m"] = None if errors is None else errors["mean_absolute_m"]
+            band["range_count"] = 0 if errors is None else errors["count"]
+            bands.append(band)
+    return bands
+
+
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:
     """p50 and p99 of ``values``."""
     if not values:
@@ -156,12 +184,16 @@ def summarize(
         duration_s=round(final.pose.stamp, 4),
         stop_time_s=round(recording.stops[0], 4) if recording.stops else None,
         stops=len(recording.stops),
+        false_stops=recording.false_stops,
+        stopping_margin_m=None if math.isnan(clearance) else round(clearance - criteria.min_clearance, 4),
+        fault_stop_s=None if recording.fault_stop_s is None else round(recording.fault_stop_s, 4),
         goal_reached=goal_reached,
         frames=recording.frames,
         recall=None if recording.recall is None else round(recording.recall, 4),
         false_detections=recording.false_detections,
         first_detection_delay_s=delay,
         range_error=range_error(recording.range_errors),
+        by_distance=by_distance(recording.sightings, recording.range_errors),
         latency_ms=percentiles(latencies_ms),
         real_time_factor=round(final.pose.stamp / wall_seconds, 3) if wall_seconds > 0 else 0.0,
         model=model,

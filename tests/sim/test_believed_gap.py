@@ -1,4 +1,4 @@
-"""What the guard believes of the free way, against the geometry of many trucks: it must err to the safe side."""
+"""What the guard believes of the free way, against the geometry of many trucks."""
 
 from __future__ import annotations
 

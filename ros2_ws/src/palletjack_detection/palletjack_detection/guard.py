@@ -286,7 +286,7 @@ class Guard:
 
 
 def _crossing_velocity(known: Obstacle, ends: NDArray[np.float64], pose: RobotPose) -> NDArray[np.float64]:
-    """The smoothed velocity (2,) of ``known``, m/s, across the line of sight, now that it is seen at ``ends``."""
+    """The smoothed velocity (2,) of ``known``, m/s, across the line of sight, seen at ``ends``."""
     elapsed = pose.stamp - known.last_seen
     if elapsed <= 0.0:
         return known.velocity

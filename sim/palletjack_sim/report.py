@@ -1,0 +1,45 @@
+"""The page that shows what the runs of `palletjack simulate` did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from palletjack_sim.files import replace_file
+from palletjack_sim.run import FRAMES_FOLDER, PLOT_FILE
+from palletjack_sim.verdict import ERROR, RunResult
+
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A run and its folder, relative to the page's."""
+
+    result: RunResult
+    folder: str
+
+    @property
+    def plot(self) -> str:
+        """Where its track is drawn; empty where the run left none."""
+        return "" if self.result.verdict == ERROR else f"{self.folder}/{PLOT_FILE}"
+
+    @property
+    def frames(self) -> list[str]:
+        """The pictures of its decisive moments."""
+        return [f"{self.folder}/{FRAMES_FOLDER}/{name}" for name in self.result.moments]
+
+
+def write_report(path: Path, runs: Sequence[tuple[RunResult, Path]], summary: dict[str, Any]) -> None:
+    """Write the page; the folders of ``runs`` lie at or below the page's own."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.undefined = jinja2.StrictUndefined
+    source = (resources.files("palletjack_sim") / "templates" / TEMPLATE).read_text(encoding="utf-8")
+    reported = [ReportedRun(result, folder.relative_to(path.parent).as_posix()) for result, folder in runs]
+    page = environment.from_string(source).render(runs=reported, summary=summary)
+    replace_file(path, page.encode())
