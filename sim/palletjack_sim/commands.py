@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from palletjack_sim.scenario import Scenario
     from palletjack_sim.verdict import RunResult
 
-SUMMARY_FILE = "summary.json"
+SUMMARY_FILE, JUNIT_FILE, REPORT_FILE = "summary.json", "junit.xml", "report.html"
+COMPARISON_FILE = "comparison.json"
 
 
 class CameraQuality(str, enum.Enum):
@@ -38,9 +39,12 @@ class Graph(str, enum.Enum):
 
 
 def simulate(
-    scenario: Annotated[str, typer.Argument(help="Name of a shipped scenario, or a YAML file.")],
+    scenarios: Annotated[
+        list[str], typer.Argument(help="Names of shipped scenarios, `all` of them, or YAML files.")
+    ],
     seeds: Annotated[
-        int, typer.Option(help="Number of runs; each varies what the scenario lets vary.", min=1)
+        int,
+        typer.Option(help="Runs of each scenario; a run's seed varies what the scenario lets vary.", min=1),
     ] = 1,
     first_seed: Annotated[int, typer.Option(help="Seed of the first run.", min=0)] = 0,
     camera_quality: Annotated[
@@ -58,61 +62,128 @@ def simulate(
     graph: Annotated[
         Graph, typer.Option(help="ros: separate processes and topics. direct: one process, no ROS needed.")
     ] = Graph.ROS,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two model folders: the same runs with both, and a table of what differs."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write each run's topics as an MCAP bag (--graph ros only).")
+    ] = False,
 ) -> None:
     """Drive a simulated robot by its own detections and judge the run.
 
     Exit code 0: every run passed, 1: one failed, 2: one could not be carried through. Each run writes
-    result.json, track.csv, track.png and frames/; with several seeds into OUT/seed_N, and OUT/summary.json.
+    result.json, track.csv, track.png and frames/: into OUT, with several seeds or scenarios into
+    OUT/SCENARIO/seed_N. OUT gets summary.json, junit.xml and report.html.
 
-    Example: `palletjack simulate head_on --seeds 3 --out out/head_on`
+    Example: `palletjack simulate head_on wet_floor --seeds 3 --out out/simulate`
     """
-    from palletjack_sim.scenario import ScenarioError, load_scenario
+    from palletjack_sim.comparison import compare_runs
+    from palletjack_sim.scenario import ScenarioError, load_scenario, shipped_scenarios
     from palletjack_sim.verdict import EXIT_CODES
 
+    wanted = shipped_scenarios() if scenarios == ["all"] else scenarios
     try:
-        loaded = load_scenario(scenario)
-    except ScenarioError as error:
+        plan = Plan(
+            scenarios=[(_launch_name(name), load_scenario(name)) for name in wanted],
+            seeds=range(first_seed, first_seed + seeds),
+            camera_quality=camera_quality,
+            perception=perception,
+            duration=duration,
+            graph=graph,
+            record=record,
+        )
+        plan.check(compare=compare is not None)
+    except (ScenarioError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
-    if duration is not None:
-        loaded = loaded.model_copy(update={"duration": duration})
-    results = []
-    for seed in range(first_seed, first_seed + seeds):
-        folder = out if seeds == 1 else out / f"seed_{seed}"
-        name = scenario if not scenario.endswith((".yaml", ".yml")) else str(Path(scenario).resolve())
-        result = _one_run(loaded, name, seed, camera_quality, perception, model, folder, duration, graph)
-        typer.secho(_describe(result), fg="green" if result.verdict == "pass" else "red")
-        results.append(result)
-    if seeds > 1:
-        _write_summary(out / SUMMARY_FILE, results)
+    if compare is None:
+        results = _run_all(plan, model, out)
+    else:
+        first, second = (
+            _run_all(plan, folder, out / side) for folder, side in zip(compare, "ab", strict=True)
+        )
+        typer.echo(compare_runs(first, second, out / COMPARISON_FILE))
+        results = [*first, *second]
     raise typer.Exit(max(EXIT_CODES[result.verdict] for result in results))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one call. ``scenarios`` are (name for the launch file, scenario)."""
+
+    scenarios: list[tuple[str, Scenario]]
+    seeds: range
+    camera_quality: CameraQuality
+    perception: Perception
+    duration: float | None
+    graph: Graph
+    record: bool
+
+    def check(self, *, compare: bool) -> None:
+        """Raise ValueError where the options do not go together."""
+        names = [scenario.name for _, scenario in self.scenarios]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"scenarios: expected each once, found {', '.join(repeated)} more than once")
+        if self.record and self.graph is Graph.DIRECT:
+            raise ValueError("--record: expected --graph ros, found direct, which has no topics")
+        if compare and self.perception is not Perception.DETECTOR:
+            raise ValueError("--compare: expected --perception detector, found ground_truth")
+
+    def folder(self, out: Path, scenario: Scenario, seed: int) -> Path:
+        """Where a run's files go."""
+        if len(self.scenarios) > 1:
+            return out / scenario.name / f"seed_{seed}"
+        return out if len(self.seeds) == 1 else out / f"seed_{seed}"
+
+
+def _launch_name(name: str) -> str:
+    """The scenario as another process finds it, whatever its working directory."""
+    return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
+
+
+def _run_all(plan: Plan, model: Path | None, out: Path) -> list[RunResult]:
+    """Carry out the plan with one model, and write what sums it up after each run."""
+    from palletjack_sim.junit import write_junit
+    from palletjack_sim.report import write_report
+    from palletjack_sim.summary import summarize_runs, write_summary
+
+    runs: list[tuple[RunResult, Path]] = []
+    for name, loaded in plan.scenarios:
+        scenario = loaded if plan.duration is None else loaded.model_copy(update={"duration": plan.duration})
+        for seed in plan.seeds:
+            folder = plan.folder(out, scenario, seed)
+            result = _one_run(plan, scenario, name, seed, model, folder)
+            typer.secho(_describe(result), fg="green" if result.verdict == "pass" else "red")
+            runs.append((result, folder))
+            results = [item for item, _ in runs]
+            summary = summarize_runs(results)
+            write_summary(out / SUMMARY_FILE, summary)
+            write_junit(out / JUNIT_FILE, results)
+            write_report(out / REPORT_FILE, runs, summary)
+    return [result for result, _ in runs]
+
+
 def _one_run(
-    scenario: Scenario,
-    name: str,
-    seed: int,
-    camera_quality: CameraQuality,
-    perception: Perception,
-    model: Path | None,
-    out: Path,
-    duration: float | None,
-    graph: Graph,
+    plan: Plan, scenario: Scenario, name: str, seed: int, model: Path | None, out: Path
 ) -> RunResult:
     """Run once; whatever keeps the run from a verdict becomes a result that says so."""
     from palletjack_sim.direct import run_direct
     from palletjack_sim.launcher import LoopRequest, run_in_ros
     from palletjack_sim.run import write_error
 
-    quality, eyes = camera_quality.value, perception.value
+    quality, eyes = plan.camera_quality.value, plan.perception.value
     try:
-        if perception is Perception.DETECTOR:
+        if plan.perception is Perception.DETECTOR:
             model = _model_folder(model)
-        if graph is Graph.DIRECT:
+        if plan.graph is Graph.DIRECT:
             return run_direct(
                 scenario, seed=seed, camera_quality=quality, perception=eyes, model=model, out=out
             )
-        request = LoopRequest(name, seed, quality, eyes, "" if model is None else str(model), duration, out)
+        request = LoopRequest(
+            name, seed, quality, eyes, "" if model is None else str(model), plan.duration, out, plan.record
+        )
         return run_in_ros(request)
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         return write_error(
@@ -141,20 +212,3 @@ def _describe(result: RunResult) -> str:
             f"real-time factor {result.real_time_factor:.2f}"
         )
     return "; ".join([*parts, *result.reasons])
-
-
-def _write_summary(path: Path, results: list[RunResult]) -> None:
-    from palletjack_sim.files import replace_file
-
-    clearances = [r.min_clearance_m for r in results if r.min_clearance_m is not None]
-    summary = {
-        "scenario": results[0].scenario,
-        "runs": len(results),
-        "passed": sum(r.verdict == "pass" for r in results),
-        "failed": sum(r.verdict == "fail" for r in results),
-        "errors": sum(r.verdict == "error" for r in results),
-        "collisions": sum(r.collisions for r in results),
-        "min_clearance_m": min(clearances, default=None),
-        "results": [{"seed": r.seed, "verdict": r.verdict, "reasons": r.reasons} for r in results],
-    }
-    replace_file(path, (json.dumps(summary, indent=2) + "\n").encode())

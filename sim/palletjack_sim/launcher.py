@@ -20,6 +20,7 @@ PACKAGE, LAUNCH_FILE = "palletjack_detection", "closed_loop.launch.py"
 DOMAINS = range(1, 101)
 CLAIM_PORT = 17000
 STOP_TIMEOUT_S = 20.0
+BAG_FOLDER = "bag"
 
 
 class RosMissing(RuntimeError):
@@ -37,6 +38,7 @@ class LoopRequest:
     model: str
     duration: float | None
     out: Path
+    record: bool = False
 
     def launch_arguments(self) -> list[str]:
         """Arguments of the launch file; paths are absolute."""
@@ -52,6 +54,8 @@ class LoopRequest:
             words["model"] = str(Path(self.model).resolve())
         if self.duration is not None:
             words["duration"] = str(self.duration)
+        if self.record:
+            words["record"] = str((self.out / BAG_FOLDER).resolve())
         return [f"{name}:={value}" for name, value in words.items()]
 
 
@@ -83,6 +87,8 @@ def run_in_ros(request: LoopRequest) -> RunResult:
     result_file = request.out / RESULT_FILE
     # What an earlier run left must not be taken for this one's.
     result_file.unlink(missing_ok=True)
+    if request.record:
+        shutil.rmtree(request.out / BAG_FOLDER, ignore_errors=True)
     request.out.mkdir(parents=True, exist_ok=True)
     command = ros_command(["launch", PACKAGE, LAUNCH_FILE, *request.launch_arguments()])
     with _own_domain() as domain:

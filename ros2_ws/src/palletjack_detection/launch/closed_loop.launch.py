@@ -92,6 +92,11 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Folder for result.json, track.csv, track.png and frames/.",
         ),
         DeclareLaunchArgument(
+            "record",
+            default_value="",
+            description="Folder for an MCAP bag of the run; empty: none. It must not be there yet.",
+        ),
+        DeclareLaunchArgument(
             "guard_params",
             default_value="",
             description="YAML file with parameters of the guard, over those that follow from the robot.",
@@ -117,17 +122,33 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     topics = {
         role: entry["name"] for role, entry in yaml.safe_load(topics_file.read_text())["topics"].items()
     }
-    guard = guard_node(given, topics)
-    entities: list[LaunchDescriptionEntity] = [guard, needs(guard)]
-    simulator = isaac_sim(given, topics_file) if given["simulator"] == "isaac_sim" else None
-    if isinstance(simulator, LogInfo):
-        entities.append(simulator)
-    else:
-        process = simulator or simulator_process(given, topics_file)
-        entities += [process, verdict_of(process)]
+    simulator = simulator_process(given, topics_file)
+    facts = scenario_facts(given)
+    guard = guard_node(given, topics, facts["guard"])
+    entities: list[LaunchDescriptionEntity] = [simulator, guard, verdict_of(simulator), needs(guard)]
     if given["perception"] == "detector":
-        entities.append(detector(given, share, topics))
+        entities.append(detector(given, share, topics, is_killed=facts["detector_is_killed"]))
+    if given["record"]:
+        entities.append(recorder(given, topics))
     return entities
+
+
+def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
+    """Return the node that writes every topic of the loop into a bag."""
+    return Node(
+        package=PACKAGE,
+        executable="palletjack_recorder",
+        name="palletjack_recorder",
+        output="screen",
+        additional_env=ENVIRONMENT,
+        parameters=[
+            {
+                "output": str(Path(given["record"]).expanduser().absolute()),
+                "topics": ",".join(topics.values()),
+                "use_sim_time": True,
+            }
+        ],
+    )
 
 
 def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProcess:
@@ -143,23 +164,7 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
 
 
-def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogInfo:
-    """Return Isaac Sim's process, or what says how to start it by hand."""
-    if given["perception"] != "detector":
-        raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
-    command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
-    command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
-    command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
-    command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
-    if given["duration"]:
-        command += ["--duration", given["duration"]]
-    if not given["isaac_sim_python"]:
-        words = shlex.join(command)
-        return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
-    return ExecuteProcess(cmd=command, name="isaac_sim", output="screen", additional_env=ENVIRONMENT)
-
-
-def guard_node(given: dict[str, str], topics: dict[str, str]) -> Node:
+def guard_node(given: dict[str, str], topics: dict[str, str], robot: dict[str, float]) -> Node:
     """Return the guard with the numbers of the scenario's robot."""
     roles = {
         "cmd_vel_raw": "command_raw",
@@ -169,7 +174,7 @@ def guard_node(given: dict[str, str], topics: dict[str, str]) -> Node:
         "~/state": "guard_state",
         "detections": "detections" if given["perception"] == "detector" else "ground_truth",
     }
-    parameters: list[Any] = [robot_parameters(given), {"use_sim_time": True}]
+    parameters: list[Any] = [robot, {"use_sim_time": True}]
     if given["guard_params"]:
         extra = Path(given["guard_params"]).expanduser().absolute()
         if not extra.is_file():
@@ -186,24 +191,27 @@ def guard_node(given: dict[str, str], topics: dict[str, str]) -> Node:
     )
 
 
-def robot_parameters(given: dict[str, str]) -> dict[str, float]:
-    """Return the guard's parameters that follow from the scenario's robot.
+def scenario_facts(given: dict[str, str]) -> dict[str, Any]:
+    """Return the guard's parameters for the scenario's robot, and whether the scenario kills the detector.
 
     They are computed by the simulator's package, which may live in another Python than this one.
     """
     import json
     import subprocess
 
-    command = [given["python"], "-m", "palletjack_sim.guard_parameters", given["scenario"]]
+    command = [given["python"], "-m", "palletjack_sim.launch_facts", given["scenario"]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"scenario {given['scenario']}: {done.stderr.strip() or 'cannot be read'}")
-    parameters: dict[str, float] = json.loads(done.stdout)
-    return parameters
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
 
 
-def detector(given: dict[str, str], share: Path, topics: dict[str, str]) -> GroupAction:
-    """Return the detector as detect.launch.py brings it up, listening to the simulated camera."""
+def detector(given: dict[str, str], share: Path, topics: dict[str, str], *, is_killed: bool) -> GroupAction:
+    """Return the detector as detect.launch.py brings it up, listening to the simulated camera.
+
+    One that the scenario kills comes back, as on a robot; then its death must not end the launch.
+    """
     include = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share / "launch" / "detect.launch.py")),
         launch_arguments={
@@ -213,8 +221,8 @@ def detector(given: dict[str, str], share: Path, topics: dict[str, str]) -> Grou
             "model": given["model"],
             "score_threshold": given["score_threshold"],
             "use_sim_time": "true",
-            # Its death is this run's failure.
-            "respawn": "false",
+            # Its death is this run's failure, unless the scenario kills it.
+            "respawn": "true" if is_killed else "false",
             "output": "",
         }.items(),
     )

@@ -1,6 +1,6 @@
-"""Prints the guard's parameters for a scenario's robot as JSON: closed_loop.launch.py reads them.
+"""Prints what closed_loop.launch.py must know of a scenario, as JSON.
 
-Example: python -m palletjack_sim.guard_parameters head_on
+Example: python -m palletjack_sim.launch_facts head_on
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from palletjack_sim.scenario import ScenarioError, load_scenario
 
 
 def main(argv: list[str]) -> int:
-    """Print the parameters of the scenario named by ``argv``; 2 and one line on stderr where it is wrong."""
+    """Print the facts of the scenario named by ``argv``; 2 and one line on stderr where it is wrong."""
     if len(argv) != 1:
         print("expected one argument: a scenario", file=sys.stderr)
         return 2
@@ -23,7 +23,8 @@ def main(argv: list[str]) -> int:
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps(asdict(guard_config(scenario))))
+    is_killed = any(fault.kind == "detector_killed" for fault in scenario.faults)
+    print(json.dumps({"guard": asdict(guard_config(scenario)), "detector_is_killed": is_killed}))
     return 0
 
 
