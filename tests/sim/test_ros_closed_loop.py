@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,35 @@ def test_dead_detector_ends_the_run_as_an_error(
     assert launch.wait(60) != 0, launch.text()
     assert not [pid for pid in children if runs(pid)], "no process is left behind"
     assert RunResult.read(tmp_path / "out" / "result.json").verdict == "error"
+
+
+def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
+    loop_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The shipped model's process gets SIGKILL: the guard must stop the robot, and the run still be judged."""
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "killed.log",
+        "scenario:=detector_killed",
+        "camera_quality:=rasterized",
+        "duration:=6.0",
+        f"output:={tmp_path / 'out'}",
+        f"record:={tmp_path / 'bag'}",
+        f"python:={sys.executable}",
+    )
+    assert launch.wait(180) == 0, launch.text()
+    assert "exit code -9" in launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert result.verdict == "pass"
+    assert result.fault_stop_s is not None
+    assert result.fault_stop_s < 2.5
+    from rosbags.rosbag2 import Reader
+
+    with Reader(tmp_path / "bag") as bag:
+        counts = {name: info.msgcount for name, info in bag.topics.items()}
+    # An image each 0.2 s until the camera's last at 3.8 s; what came before discovery may be missing.
+    assert 12 <= counts["/rgb"] <= 25
+    assert counts["/cmd_vel"] > 60
 
 
 def test_wrong_scenario_ends_the_launch_with_its_reason(

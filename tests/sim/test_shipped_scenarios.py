@@ -1,0 +1,69 @@
+"""Every shipped scenario, in one process with ground truth as the detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from palletjack_detection.detections import Detections
+from palletjack_sim.autonomy import DirectAutonomy
+from palletjack_sim.direct import run_direct
+from palletjack_sim.episode import make_episode
+from palletjack_sim.run import run_episode
+from palletjack_sim.scenario import Scenario, load_scenario, shipped_scenarios
+from palletjack_sim.world import build_world
+
+QUICK_CAMERA = {"width": 224, "height_px": 126, "rate_hz": 4.0}
+# Those whose verdict hangs on a pallet truck in the way.
+WITH_A_TRUCK_IN_THE_WAY = ("head_on", "wet_floor", "pulled_across")
+
+
+def quick(name: str) -> Scenario:
+    """The scenario with a small camera; what is asked of it stays."""
+    scenario = load_scenario(name)
+    return scenario.model_copy(update={"camera": scenario.camera.model_copy(update=QUICK_CAMERA)})
+
+
+def test_fourteen_scenarios_are_shipped() -> None:
+    assert len(shipped_scenarios()) >= 14
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_seeing_robot_passes(name: str, tmp_path: Path) -> None:
+    result = run_direct(
+        quick(name),
+        seed=0,
+        camera_quality="rasterized",
+        perception="ground_truth",
+        model=None,
+        out=tmp_path,
+    )
+    assert (result.verdict, result.reasons) == ("pass", [])
+    assert result.collisions == 0
+    assert result.false_stops == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", WITH_A_TRUCK_IN_THE_WAY)
+def test_blind_robot_fails(name: str, tmp_path: Path) -> None:
+    scenario = quick(name)
+    nothing = Detections(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ("palletjack",)
+    )
+    autonomy = DirectAutonomy.for_scenario(scenario, lambda rgb: nothing)
+    result = run_episode(
+        make_episode(scenario, build_world(scenario, 0), "rasterized", 0),
+        autonomy,
+        tmp_path,
+        seed=0,
+        camera_quality="rasterized",
+        perception="detector",
+        model=None,
+        latencies_ms=autonomy.latencies_ms,
+    )
+    assert result.verdict == "fail"
+    assert result.collisions >= 1
+    assert result.recall == 0.0
