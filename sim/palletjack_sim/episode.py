@@ -9,6 +9,7 @@ from typing import Protocol
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import STOP, Decision, RobotPose, Velocity
+from palletjack_sim.approach_driver import ApproachDriver
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.cameras import Frame, RobotCamera
 from palletjack_sim.ground_truth import GroundTruth, Match, match
@@ -89,7 +90,11 @@ class Episode:
         self.world = world
         self.truth = GroundTruth(world)
         self.physics = physics
-        self.route = LegRoute(scenario.robot.start, scenario.route)
+        self.route: LegRoute | ApproachDriver
+        if scenario.route.approach is None:
+            self.route = LegRoute(scenario.robot.start, scenario.route)
+        else:
+            self.route = ApproachDriver(scenario, scenario.route.approach)
         self._camera = camera
         self._told: list[Fault] = []
 
@@ -131,6 +136,7 @@ class Episode:
             nothing = truth.above(math.inf)
             return Sight(pose.stamp, pose, frame, truth, owners, nothing, [], blind=True)
         found = autonomy.image(pose.stamp, frame.rgb, truth)
+        self.route.see(pose, found)
         return Sight(pose.stamp, pose, frame, truth, owners, found, match(found, truth, owners))
 
     def _failing(self, autonomy: Autonomy, stamp: float) -> bool:

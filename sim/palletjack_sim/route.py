@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from palletjack_detection.detections import Detections
 from palletjack_detection.guard import RobotPose, Velocity
 from palletjack_sim.scenario import Pose, Route
 
@@ -48,6 +49,9 @@ class LegRoute:
     def reached(self, pose: RobotPose) -> bool:
         """Whether the robot is at the goal, within the route's tolerance along the last leg."""
         return self._leg == len(self._legs) - 1 and self._remaining(pose) <= self._route.goal_tolerance
+
+    def see(self, pose: RobotPose, found: Detections) -> None:
+        """Nothing to do: the route knows nothing of what is seen."""
 
     def command(self, pose: RobotPose) -> Velocity:
         """Velocity that the robot should drive if nothing were in its way."""

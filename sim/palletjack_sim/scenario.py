@@ -113,10 +113,15 @@ class Robot(_Section):
 
 
 class Route(_Section):
-    """Straight legs from the start through ``via`` to ``goal``, points (x, y), at ``speed`` m/s."""
+    """Straight legs from the start through ``via`` to ``goal``, points (x, y), at ``speed`` m/s.
+
+    With ``approach``, the first truck that is seen is driven up to instead; the goal is to stand that many
+    metres before it.
+    """
 
     goal: tuple[float, float]
     via: tuple[tuple[float, float], ...] = ()
+    approach: Positive | None = None
     speed: Positive = 1.0
     goal_tolerance: Positive = 0.3
 
@@ -189,7 +194,8 @@ class Fault(_Section):
 class Criteria(_Section):
     """When a run has passed. ``min_clearance`` is to pallet trucks, ``max_collisions`` is with anything.
 
-    ``max_fault_stop_s``: the robot stands at most this long after the first fault set in.
+    ``final_clearance``: least and greatest distance to a pallet truck at the end. ``max_fault_stop_s``: the
+    robot stands at most this long after the first fault set in.
     """
 
     min_clearance: NotNegative = 0.5
@@ -199,6 +205,7 @@ class Criteria(_Section):
     max_stops: Annotated[int, Field(ge=0)] | None = None
     min_stops: Annotated[int, Field(ge=0)] = 0
     min_distance: NotNegative = 0.0
+    final_clearance: tuple[NotNegative, Positive] | None = None
     max_fault_stop_s: Positive | None = None
 
     @model_validator(mode="after")

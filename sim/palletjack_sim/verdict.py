@@ -101,6 +101,12 @@ def judge(recording: Recording, criteria: Criteria, *, goal_reached: bool) -> li
         reasons.append(f"stopped {len(recording.stops)} times ({times}), allowed are {criteria.max_stops}")
     if len(recording.stops) < criteria.min_stops:
         reasons.append(f"stopped {len(recording.stops)} times, expected at least {criteria.min_stops}")
+    if criteria.final_clearance is not None:
+        low, high = criteria.final_clearance
+        if not low <= final.clearance <= high:
+            reasons.append(
+                f"ended {final.clearance:.2f} m from a pallet truck, expected {low:.2f} to {high:.2f} m"
+            )
     if criteria.max_fault_stop_s is not None:
         stood = recording.fault_stop_s
         if stood is None or stood > criteria.max_fault_stop_s:

@@ -145,7 +145,7 @@ def test_dead_detector_ends_the_run_as_an_error(
 def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
     loop_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The shipped model's process gets SIGKILL: the guard must stop the robot, and the run still be judged."""
+    """The shipped model's process gets SIGKILL; the guard stops the robot and the run is judged."""
     launch = start_launch(
         loop_environment,
         tmp_path / "killed.log",
