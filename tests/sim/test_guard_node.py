@@ -22,6 +22,8 @@ PARAMETERS = (
     "source_timeout:=0.4",
     "memory_time:=0.3",
     "clear_time:=0.3",
+    "overhang:=0.0",
+    "range_sigmas:=0.0",
 )
 
 

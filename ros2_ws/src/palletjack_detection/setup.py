@@ -43,6 +43,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"palletjack_detector = {PACKAGE}.nodes.detector_node:main",
+            f"palletjack_approach = {PACKAGE}.nodes.approach_node:main",
             f"palletjack_guard = {PACKAGE}.nodes.guard_node:main",
             f"palletjack_locator = {PACKAGE}.nodes.locator_node:main",
             f"palletjack_tracker = {PACKAGE}.nodes.tracker_node:main",
