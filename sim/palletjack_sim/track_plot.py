@@ -56,6 +56,8 @@ def _draw_map(ax, episode: Episode, table: dict[str, list]) -> None:  # type: ig
             linewidth=0,
             label=None,
         )
+    for motion in episode.world.motions.values():
+        ax.plot(*motion.corners.T, "--", color=OBJECT_COLOUR, linewidth=1)
     x, y = np.array(table["x"]), np.array(table["y"])
     for action, colour in ACTION_COLOURS.items():
         chosen = np.array([value == action for value in table["action"]])

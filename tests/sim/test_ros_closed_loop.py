@@ -142,6 +142,26 @@ def test_dead_detector_ends_the_run_as_an_error(
     assert RunResult.read(tmp_path / "out" / "result.json").verdict == "error"
 
 
+def test_shipped_model_drives_until_its_camera_is_lost(
+    loop_environment: dict[str, str], tmp_path: Path
+) -> None:
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "lost.log",
+        "palletjack_detection",
+        "closed_loop.launch.py",
+        "scenario:=camera_lost",
+        "camera_quality:=rasterized",
+        "duration:=6.5",
+        f"output:={tmp_path / 'out'}",
+        f"python:={sys.executable}",
+    )
+    assert launch.wait(180) == 0, launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert (result.verdict, result.model) == ("pass", "palletjack_lite")
+    assert result.frames == 20, "five images a second until 4 s"
+
+
 def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
     loop_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -149,9 +169,11 @@ def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
     launch = start_launch(
         loop_environment,
         tmp_path / "killed.log",
+        "palletjack_detection",
+        "closed_loop.launch.py",
         "scenario:=detector_killed",
         "camera_quality:=rasterized",
-        "duration:=6.0",
+        "duration:=6.5",
         f"output:={tmp_path / 'out'}",
         f"record:={tmp_path / 'bag'}",
         f"python:={sys.executable}",
