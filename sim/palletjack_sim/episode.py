@@ -13,8 +13,6 @@ from palletjack_sim.approach_driver import ApproachDriver
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.cameras import Frame, RobotCamera
 from palletjack_sim.ground_truth import GroundTruth, Match, match
-from palletjack_sim.mujoco_model import build_model
-from palletjack_sim.physics import RobotPhysics
 from palletjack_sim.route import LegRoute
 from palletjack_sim.scenario import Fault, Scenario
 from palletjack_sim.world import World

@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scenario = load_scenario(arguments.scenario)
         if arguments.duration is not None:
             scenario = scenario.model_copy(update={"duration": arguments.duration})
+        refuse_embedded_only(scenario)
         names = load_topics(arguments.topics)
         spec = _robot_spec(arguments.robot)
         world = build_world(scenario, arguments.seed)
@@ -84,6 +85,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             sim.close()
     print(f"{result.scenario} seed {result.seed}: {result.verdict}", *result.reasons, sep="; ", flush=True)
     return EXIT_CODES[result.verdict]
+
+
+def refuse_embedded_only(scenario: Scenario) -> None:
+    """Raise ValueError for what only the embedded simulator can do so far."""
+    moving = [item.name for item in scenario.objects if item.path is not None]
+    if moving:
+        raise ValueError(
+            f"objects.path: {', '.join(moving)}: not built for Isaac Sim; use simulator:=embedded"
+        )
+    if scenario.robot.dynamics.grip < 1.0:
+        raise ValueError("robot.dynamics.grip: not built for Isaac Sim; use simulator:=embedded")
 
 
 def _run(

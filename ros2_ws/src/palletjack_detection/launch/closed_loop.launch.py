@@ -122,10 +122,15 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     topics = {
         role: entry["name"] for role, entry in yaml.safe_load(topics_file.read_text())["topics"].items()
     }
-    simulator = simulator_process(given, topics_file)
     facts = scenario_facts(given)
     guard = guard_node(given, topics, facts["guard"])
-    entities: list[LaunchDescriptionEntity] = [simulator, guard, verdict_of(simulator), needs(guard)]
+    entities: list[LaunchDescriptionEntity] = [guard, needs(guard)]
+    simulator = isaac_sim(given, topics_file) if given["simulator"] == "isaac_sim" else None
+    if isinstance(simulator, LogInfo):
+        entities.append(simulator)
+    else:
+        process = simulator or simulator_process(given, topics_file)
+        entities += [process, verdict_of(process)]
     if given["perception"] == "detector":
         entities.append(detector(given, share, topics, is_killed=facts["detector_is_killed"]))
     if given["record"]:
@@ -162,6 +167,22 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     if given["duration"]:
         command += ["--duration", given["duration"]]
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
+
+
+def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogInfo:
+    """Return Isaac Sim's process, or what says how to start it by hand."""
+    if given["perception"] != "detector":
+        raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
+    command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
+    command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
+    command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
+    command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+    if given["duration"]:
+        command += ["--duration", given["duration"]]
+    if not given["isaac_sim_python"]:
+        words = shlex.join(command)
+        return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
+    return ExecuteProcess(cmd=command, name="isaac_sim", output="screen", additional_env=ENVIRONMENT)
 
 
 def guard_node(given: dict[str, str], topics: dict[str, str], robot: dict[str, float]) -> Node:
