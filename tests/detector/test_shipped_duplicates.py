@@ -66,15 +66,6 @@ def test_no_object_is_found_twice_in_any_precision(model: Path, photos: GroundTr
     assert seen
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.name)
-def test_dbscan_with_the_numbers_of_the_model_finds_no_object_twice_either(
-    model: Path, photos: GroundTruth, tmp_path: Path
-) -> None:
-    result = count(with_clustering(model, tmp_path / "dbscan", method="dbscan"), photos)
-    assert result["objects_detected"] >= 10
-    assert result["objects_detected_more_than_once"] == 0, result
-
-
 @pytest.mark.parametrize("model", MODELS[:1], ids=lambda path: path.name)
 def test_the_metric_sees_duplicates_where_nothing_is_clustered(
     model: Path, photos: GroundTruth, tmp_path: Path
