@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from palletjack_sdg.geometry import Prop
-from palletjack_sdg.objects import trolleys, vehicles
+from palletjack_sdg.objects import order_picker, stroller, trolleys, vehicles
 from palletjack_sdg.objects.family import ObjectFamily
 from palletjack_sdg.objects.trolleys import (
     HandTruckParams,
@@ -21,7 +21,7 @@ from palletjack_sdg.objects.trolleys import (
 from palletjack_sdg.objects.vehicles import ForkliftParams, StackerParams, build_forklift, build_stacker
 from palletjack_sdg.objects.wheels import castor, wheel
 
-ALL = (*vehicles.FAMILIES, *trolleys.FAMILIES)
+ALL = (*vehicles.FAMILIES, *order_picker.FAMILIES, *trolleys.FAMILIES, *stroller.FAMILIES)
 
 
 def triangles(prop: Prop) -> int:
@@ -129,3 +129,33 @@ def test_wheel_and_castor_touch_the_floor() -> None:
         points = np.concatenate([part.vertices for part in castor((0.5, 0.2, 0.25), 0.08, 0.04, yaw_deg=yaw)])
         assert points[:, 2].min() == pytest.approx(0.0, abs=1e-3)
         assert points[:, 2].max() == pytest.approx(0.25, abs=1e-6)
+
+
+def test_plate_carriage_is_low_and_narrows_upwards() -> None:
+    grid = build_stacker(StackerParams(carriage="grid", fork_z=1.2, mast_height=2.4, tiller_lean_deg=0.0))
+    plate = build_stacker(StackerParams(carriage="plate", fork_z=1.2, mast_height=2.4, tiller_lean_deg=0.0))
+    assert plate.anchors["fork_tip"] == grid.anchors["fork_tip"]
+
+    def ahead_of_mast(prop: Prop) -> np.ndarray:
+        points = np.concatenate([part.vertices for part in prop.parts])
+        return points[(points[:, 0] > 0.33) & (points[:, 0] < 0.40) & (points[:, 2] > 1.1)]
+
+    carriage = ahead_of_mast(plate)
+    assert carriage[:, 2].max() == pytest.approx(1.2 + 0.48, abs=0.01)
+    top, foot = carriage[carriage[:, 2] > 1.66], carriage[carriage[:, 2] < 1.2]
+    assert np.ptp(foot[:, 1]) > np.ptp(top[:, 1]) + 0.1
+
+
+def test_order_picker_carries_its_forks_behind_the_platform() -> None:
+    prop = order_picker.build_order_picker(order_picker.OrderPickerParams(fork_length=2.4, fork_z=0.15))
+    low, high = prop.bounds()
+    assert high[0] == pytest.approx(prop.anchors["fork_tip"][0], abs=2e-3)
+    assert prop.anchors["fork_tip"][0] > 2.7
+    assert low[0] < prop.anchors["stand"][0] - 0.9
+
+
+def test_stroller_is_pushed_from_behind_its_rear_axle() -> None:
+    prop = stroller.build_stroller(stroller.StrollerParams(handle_height=1.05, length=0.7))
+    x, _, z = prop.anchors["handle_top"]
+    assert x < -0.45
+    assert z == pytest.approx(1.05)

@@ -19,17 +19,31 @@ from palletjack_sdg.objects import (
     building,
     clutter,
     containers,
+    order_picker,
     pallet_truck,
     pallets,
     people,
     racks,
+    stroller,
     trolleys,
     vehicles,
 )
 from palletjack_sdg.objects.family import ObjectFamily, ObjectParams, ParamsT
 from palletjack_sdg.objects.mesh_file import is_asset, mesh_family
 
-_MODULES = (pallet_truck, vehicles, trolleys, pallets, containers, racks, people, building, clutter)
+_MODULES = (
+    pallet_truck,
+    vehicles,
+    order_picker,
+    trolleys,
+    stroller,
+    pallets,
+    containers,
+    racks,
+    people,
+    building,
+    clutter,
+)
 _CACHED_PROPS = 192
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from palletjack_sdg import shapes
 from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.objects.paint import BLACK_PLASTIC, BLACK_STEEL, CHROME
 from palletjack_sdg.objects.wheels import side_plate
+
+# Takes a plan drawn in (x, y) to (y, z), extruded along x.
+_FACING_X = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 
 def mast(
@@ -21,11 +26,13 @@ def mast(
     fork_width: float = 0.11,
     backrest: float = 0.9,
     floor_gap: float = 0.06,
+    plate: Material | None = None,
 ) -> list[Part]:
     """Return a lifting mast whose rails stand at ``x`` with forks pointing along +x.
 
     ``height`` is the lowered mast's top; where ``fork_z``, the forks' top, passes it the inner mast
-    is drawn out. ``backrest`` is the height of the carriage's load guard above the forks.
+    is drawn out. ``backrest`` is the height of the carriage's load guard above the forks; with ``plate``
+    the carriage is a low painted frame of plate, wider at its foot, instead of a grid.
     """
     half = width / 2.0
     lifted = max(0.0, fork_z + 0.55 * backrest + 0.1 - height)
@@ -47,7 +54,30 @@ def mast(
     for z in (floor_gap + 0.2, 0.55 * height, height - 0.06):
         parts.append(shapes.box((0.05, width, 0.09), rail, center=(x - 0.05, 0.0, z), bevel=0.005))
     parts.append(shapes.box((0.05, width - 0.1, 0.07), rail, center=(x + 0.02, 0.0, height - 0.05 + lifted)))
+    if plate is not None:
+        parts += _plate_carriage(x + 0.10, width / 2.0 + 0.05, fork_z, plate)
+        return parts + _blades(x + 0.145, fork_z, fork_length, fork, fork_spread, fork_width, heel=0.2)
     return parts + _carriage(x + 0.10, width, fork_z, fork_length, fork, fork_spread, fork_width, backrest)
+
+
+def _plate_carriage(x: float, half: float, fork_z: float, paint: Material) -> list[Part]:
+    """A frame of plate across the forks' heels with a window in it, narrower at its top."""
+    low, sill, lintel, top = fork_z - 0.04, fork_z + 0.14, fork_z + 0.40, fork_z + 0.48
+    shoulder = half - 0.09
+
+    def edge(z: float) -> float:
+        return half - (half - shoulder) * (z - low) / (top - low)
+
+    outlines = [
+        [(-half, low), (half, low), (edge(sill), sill), (-edge(sill), sill)],
+        [(-edge(lintel), lintel), (edge(lintel), lintel), (shoulder, top), (-shoulder, top)],
+    ]
+    for side in (-1.0, 1.0):
+        post = [(side * (edge(sill) - 0.1), sill), (side * edge(sill), sill)]
+        post += [(side * edge(lintel), lintel), (side * (edge(lintel) - 0.1), lintel)]
+        outlines.append(post if side > 0 else post[::-1])
+    facing = shapes.translation(x - 0.02, 0.0, 0.0) @ _FACING_X
+    return [shapes.extrude(outline, 0.04, paint, bevel=0.004, transform=facing) for outline in outlines]
 
 
 def _carriage(
@@ -72,13 +102,17 @@ def _carriage(
         y = -half + 2.0 * half * k / 6.0
         tall = top - fork_z - 0.1
         parts.append(shapes.box((0.012, 0.02, tall), BLACK_STEEL, center=(x, y, (top + fork_z) / 2.0)))
-    heel = x + 0.045
-    blade = [(heel - 0.018, fork_z - 0.04), (heel + 0.6 * fork_length, fork_z - 0.04)]
-    blade += [(heel + fork_length, fork_z - 0.014), (heel + fork_length, fork_z), (heel + 0.022, fork_z)]
-    blade += [(heel + 0.022, fork_z + 0.5), (heel - 0.018, fork_z + 0.5)]
-    for side in (-1.0, 1.0):
-        parts.append(side_plate(blade, side * spread / 2.0, fork_width, paint, bevel=0.003))
-    return parts
+    return parts + _blades(x + 0.045, fork_z, fork_length, paint, spread, fork_width, heel=0.5)
+
+
+def _blades(
+    x: float, fork_z: float, length: float, paint: Material, spread: float, width: float, *, heel: float
+) -> list[Part]:
+    """Two forks with their upright heels at ``x``, ``heel`` metres high."""
+    blade = [(x - 0.018, fork_z - 0.04), (x + 0.6 * length, fork_z - 0.04)]
+    blade += [(x + length, fork_z - 0.014), (x + length, fork_z), (x + 0.022, fork_z)]
+    blade += [(x + 0.022, fork_z + heel), (x - 0.018, fork_z + heel)]
+    return [side_plate(blade, side * spread / 2.0, width, paint, bevel=0.003) for side in (-1.0, 1.0)]
 
 
 def overhead_guard(

@@ -6,7 +6,7 @@ lies on the floor under the middle of the chassis.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -70,7 +70,10 @@ class ReachTruckParams(ObjectParams):
 
 
 class StackerParams(ObjectParams):
-    """A pedestrian electric stacker: low motor hood, slim mast, drawbar. Metres, sRGB in 0..1."""
+    """A pedestrian electric stacker: low motor hood, slim mast, drawbar. Metres, sRGB in 0..1.
+
+    A "plate" carriage is a low painted frame; seen from the forks it looks much like a pallet truck's head.
+    """
 
     width: float = Field(default=0.8, ge=0.7, le=0.9)
     hood_height: float = Field(default=0.82, ge=0.7, le=0.95)
@@ -78,6 +81,8 @@ class StackerParams(ObjectParams):
     fork_z: float = Field(default=0.09, ge=0.085, le=2.5)
     fork_length: float = Field(default=1.15, ge=1.0, le=1.2)
     tiller_lean_deg: float = Field(default=10.0, ge=0.0, le=75.0)
+    carriage: Literal["grid", "plate"] = "grid"
+    bare_forks: bool = False
     body_color: Color = (0.86, 0.32, 0.06)
     wear: float = Field(default=0.3, ge=0.0, le=1.0)
 
@@ -105,7 +110,7 @@ def build_forklift(params: ForkliftParams) -> Prop:
     block = [(tail + 0.44, 0.16), (tail + 0.44, 1.0), (tail + 0.16, 1.0), (tail + 0.02, 0.90)]
     block += [(tail, 0.55), (tail + 0.05, 0.30), (tail + 0.16, 0.16)]
     parts.append(side_plate(block, 0.0, width, weight, bevel=0.10))
-    parts.append(shapes.box((0.03, 0.5, 0.10), BLACK_STEEL, center=(tail + 0.015, 0.0, 0.45), bevel=0.01))
+    parts += _forklift_rear(params, tail, rng)
     parts += _forklift_wheels(params, nose, tail)
     parts += overhead_guard((nose - 0.12, 0.6), (tail + 0.26, 0.98), width - 0.16, params.guard_height)
     parts += seat(-0.30, 0.0, 0.97)
@@ -174,6 +179,7 @@ def build_stacker(params: StackerParams) -> Prop:
     rng = np.random.default_rng(params.seed)
     paint = worn_paint(params.body_color, params.wear, rng)
     grey = worn_paint((0.16, 0.16, 0.17), params.wear, rng)
+    steel = worn_paint((0.46, 0.46, 0.45), params.wear, rng) if params.bare_forks else paint
     parts: list[Part] = []
     hood = [
         (-0.34, 0.12),
@@ -199,11 +205,12 @@ def build_stacker(params: StackerParams) -> Prop:
         params.fork_z,
         params.fork_length,
         rail=grey,
-        fork=paint,
+        fork=steel,
         fork_spread=0.38,
         fork_width=0.16,
         backrest=0.5,
         floor_gap=0.1,
+        plate=paint if params.carriage == "plate" else None,
     )
     guard = shapes.box((0.008, 0.46, params.mast_height - 0.95), Material((0.1, 0.1, 0.1), opacity=0.35))
     parts.append(shapes.translate(guard, 0.20, 0.0, 0.5 * (params.mast_height + 0.95)))
@@ -298,6 +305,8 @@ def sample_stacker(rng: np.random.Generator) -> StackerParams:
         mast_height=rng.uniform(1.6, 2.3),
         fork_z=_fork_z(rng, 1.6),
         tiller_lean_deg=rng.uniform(0.0, 12.0) if parked else rng.uniform(12.0, 70.0),
+        carriage="plate" if rng.random() < 0.6 else "grid",
+        bare_forks=bool(rng.random() < 0.5),
         body_color=sample_fleet_color(rng, VEHICLE_COLORS),
     )
 
@@ -325,13 +334,26 @@ def _fork_z(rng: np.random.Generator, highest: float) -> float:
     return float(rng.uniform(0.09, 0.25) if rng.random() < 0.75 else rng.uniform(0.25, highest))
 
 
+def _forklift_rear(params: ForkliftParams, tail: float, rng: np.random.Generator) -> list[Part]:
+    """What a camera behind a forklift sees on its counterweight: grille, wheel arch, maker's name, cover."""
+    parts = [shapes.box((0.03, 0.5, 0.10), BLACK_STEEL, center=(tail + 0.015, 0.0, 0.56), bevel=0.01)]
+    if params.three_wheels:
+        arch = (0.20, 0.46, 0.40)
+        parts.append(shapes.box(arch, BLACK_STEEL, center=(tail + 0.096, 0.0, 0.28), bevel=0.05))
+    parts.append(_back_label(maker_label(rng), tail - 0.003, 0.34, 0.68, 0.09))
+    cover = [(tail + 0.46, 0.94), (tail + 0.46, 1.14), (tail + 0.20, 1.10), (tail + 0.10, 0.96)]
+    parts.append(side_plate(cover, 0.0, params.width - 0.16, BLACK_PLASTIC, bevel=0.03))
+    return parts
+
+
 def _forklift_wheels(params: ForkliftParams, nose: float, tail: float) -> list[Part]:
     parts: list[Part] = []
     for side in (-1.0, 1.0):
         front = (nose - 0.14, side * (params.width / 2.0 - 0.09), 0.29)
         parts += wheel(front, 0.29, 0.19, tyre=RUBBER, hub=ZINC, hub_fraction=0.55, holes=6)
         y = side * (0.11 if params.three_wheels else params.width / 2.0 - 0.10)
-        parts += wheel((tail + 0.30, y, 0.22), 0.22, 0.16, hub_fraction=0.55, holes=5)
+        back = 0.20 if params.three_wheels else 0.30
+        parts += wheel((tail + back, y, 0.22), 0.22, 0.16, hub_fraction=0.55, holes=5)
     return parts
 
 
