@@ -26,6 +26,7 @@ _REGISTRIES: Mapping[str, Mapping[str, SurfaceMaker]] = {
     "wall": WALL_TEXTURES,
     "ceiling": CEILING_TEXTURES,
 }
+LEAST_ROUGHNESS = 0.08
 
 
 def build_scene(plan: FramePlan) -> Scene:
@@ -78,7 +79,7 @@ def _surfaces(plan: FramePlan) -> list[Surface]:
                 corners=np.array(entry.corners, dtype=np.float64),
                 texture=_brightened(texture.texture, entry.brightness),
                 tile_m=texture.tile_m,
-                roughness=texture.roughness,
+                roughness=max(LEAST_ROUGHNESS, texture.roughness * entry.roughness_factor),
             )
         )
     return surfaces

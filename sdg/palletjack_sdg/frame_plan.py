@@ -47,7 +47,8 @@ class ObjectPlan(PlanPart):
 class SurfacePlan(PlanPart):
     """One flat piece of the room. ``kind`` says in which registry ``texture`` is found.
 
-    Corners run counter-clockwise seen from inside the room; ``brightness`` multiplies the texture.
+    Corners run counter-clockwise seen from inside the room; ``brightness`` multiplies the texture,
+    ``roughness_factor`` its roughness (a wet floor is smoother).
     """
 
     name: str
@@ -56,6 +57,7 @@ class SurfacePlan(PlanPart):
     seed: int
     corners: tuple[Point, Point, Point, Point]
     brightness: float = 1.0
+    roughness_factor: float = 1.0
 
 
 class LightPlan(PlanPart):

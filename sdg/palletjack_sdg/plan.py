@@ -42,7 +42,7 @@ def plan_frame(recipe: Recipe, seed: int, index: int) -> FramePlan:
         # Skewed to the upper end: a real hall is full.
         budget=round(low + (high - low) * float(budget_rng.beta(2.2, 1.3))),
     )
-    stage.close_ups = int(stream("close-ups").random() < 0.15)
+    stage.close_ups = int(stream("close-ups").random() < recipe.distractors.close_up)
     zones.ZONES[zone](stage, stream("zone layout"))
     fittings.mark_floor(stage, stream("floor marking"))
     stage.surfaces += shell.draw_surfaces(room, recipe.place, stream("surfaces"))

@@ -6,8 +6,7 @@ default written here, which is that of ``warehouse_v1``.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -28,6 +27,15 @@ from palletjack_sdg.asset_index import find as find_asset
 from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.mesh_file import is_asset
+from palletjack_sdg.objects.pallet_truck_ranges import TruckRanges
+from palletjack_sdg.recipe_fields import (
+    Fraction,
+    IntRange,
+    LogRange,
+    Range,
+    nearest,
+    some_weight,
+)
 from palletjack_sdg.sensor import SensorRanges
 from palletjack_sdg.textures import CEILING_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 
@@ -41,38 +49,16 @@ class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the file, the key, and what was expected."""
 
 
-def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"a range goes from low to high, found [{bounds[0]:g}, {bounds[1]:g}]")
-    return bounds
-
-
-def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] <= 0:
-        raise ValueError(f"a range drawn on a logarithmic scale starts above 0, found {bounds[0]:g}")
-    return bounds
-
-
-def _some_weight(weights: dict[Any, float]) -> dict[Any, float]:
-    if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-        raise ValueError("weights are at least 0 and one of them is positive")
-    return weights
-
-
 def _known_families(weights: dict[str, float]) -> dict[str, float]:
     for name in weights:
         if is_asset(name):
             find_asset(name)
         elif name not in catalog.FAMILIES:
-            raise ValueError(f"no object family {name!r}{_nearest(name, catalog.FAMILIES)}")
+            raise ValueError(f"no object family {name!r}{nearest(name, catalog.FAMILIES)}")
     return weights
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-LogRange = Annotated[tuple[float, float], AfterValidator(_ordered), AfterValidator(_positive)]
-IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-FamilyWeights = Annotated[dict[str, float], AfterValidator(_some_weight), AfterValidator(_known_families)]
+FamilyWeights = Annotated[dict[str, float], AfterValidator(some_weight), AfterValidator(_known_families)]
 
 
 class Section(BaseModel):
@@ -89,25 +75,27 @@ class ImageSize(Section):
     weight: float = Field(default=1.0, gt=0.0)
 
 
-class TruckSection(Section):
-    """Pallet trucks: how many, how they stand, how large they appear.
+class TruckSection(TruckRanges, Section):
+    """Pallet trucks: how many, how they stand, how large they appear, and (from TruckRanges) what they are.
 
     ``count`` weighs the number in a frame that has any. ``box_height_px`` is the aim for an upright truck's
     box, at 544 rows. ``upright`` is the share of parked trucks whose tiller stands upright; ``operator_side``
     the share of free-standing ones that turn the operator side to the camera; ``occluded`` the share of
-    frames in which something is put before a truck on purpose; ``carton_on_forks`` that of free-standing
-    trucks which carry a carton without a pallet.
+    frames in which something is put before a truck on purpose; ``least_in_sight`` the share of a truck's head
+    and tiller that goods and other trucks leave free; ``raised`` the share of inserted trucks that lift their
+    pallet; ``carton_on_forks`` that of free-standing trucks which carry a carton without a pallet;
+    ``bag_on_tiller`` that of parked trucks with a bag or a jacket hung on the handle.
     """
 
     empty_frames: Fraction = 0.12
-    count: Annotated[dict[int, float], AfterValidator(_some_weight)] = {
+    count: Annotated[dict[int, float], AfterValidator(some_weight)] = {
         1: 0.4,
         2: 0.3,
         3: 0.18,
         4: 0.08,
         5: 0.04,
     }
-    states: Annotated[dict[TruckState, float], AfterValidator(_some_weight)] = {
+    states: Annotated[dict[TruckState, float], AfterValidator(some_weight)] = {
         "inserted": 0.36,
         "free_standing": 0.22,
         "under_rack": 0.1,
@@ -122,7 +110,10 @@ class TruckSection(Section):
     upright: Fraction = 0.7
     operator_side: Fraction = 0.55
     occluded: Fraction = 0.3
+    least_in_sight: Fraction = 0.4
+    raised: Fraction = 0.45
     carton_on_forks: Fraction = 0.06
+    bag_on_tiller: Fraction = 0.04
 
     @field_validator("count")
     @classmethod
@@ -138,8 +129,9 @@ class DistractorSection(Section):
     ``instances`` bounds the number of placed objects in a frame, trucks and their loads included, the
     building not. Goods fill the rows; vehicles, people and small things stand in what is left. Counts lean to
     the low end. ``near_person`` is the share of frames in which somebody's legs are close to the camera;
-    ``near_truck`` the share of vehicles, trolleys and people that stand within two metres of a pallet truck.
-    ``row_fill`` is how densely a row is filled.
+    ``near_truck`` the share of vehicles, trolleys and people that stand within two metres of a pallet truck;
+    ``behind_truck`` the share of trucks with somebody's legs right behind them; ``close_up`` the share of
+    frames in which one thing may fill much of the view. ``row_fill`` is how densely a row is filled.
     """
 
     instances: IntRange = (15, 45)
@@ -152,6 +144,8 @@ class DistractorSection(Section):
     people_count: IntRange = (0, 2)
     near_person: Fraction = 0.08
     near_truck: Fraction = 0.25
+    behind_truck: Fraction = 0.05
+    close_up: Fraction = 0.15
     clutter: FamilyWeights
     clutter_count: IntRange = (1, 8)
     fixtures: FamilyWeights
@@ -160,9 +154,12 @@ class DistractorSection(Section):
 
 
 class PlaceSection(Section):
-    """The room: weights of zones, sizes in metres, textures by name (an empty mapping means all alike)."""
+    """The room: weights of zones, sizes in metres, textures by name (an empty mapping means all alike).
 
-    zones: Annotated[dict[ZoneName, float], AfterValidator(_some_weight)] = {
+    ``wet_floor`` is the chance of a floor that is wet or freshly polished: darker and much shinier.
+    """
+
+    zones: Annotated[dict[ZoneName, float], AfterValidator(some_weight)] = {
         "rack_aisle": 0.22,
         "rack_front": 0.24,
         "open_floor": 0.22,
@@ -173,6 +170,7 @@ class PlaceSection(Section):
     room_size_m: Range = (9.0, 28.0)
     ceiling_m: Range = (3.4, 9.0)
     low_ceiling_m: Range = (2.9, 4.4)
+    wet_floor: Fraction = 0.06
     floors: dict[str, float] = {}
     walls: dict[str, float] = {}
     ceilings: dict[str, float] = {}
@@ -185,8 +183,8 @@ class PlaceSection(Section):
         ]
         for name in weights:
             if name not in known:
-                raise ValueError(f"no texture {name!r}{_nearest(name, known)}")
-        return _some_weight(weights) if weights else weights
+                raise ValueError(f"no texture {name!r}{nearest(name, known)}")
+        return some_weight(weights) if weights else weights
 
 
 class LightSection(Section):
@@ -284,7 +282,7 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     if name in names:
         source = resources.files("palletjack_sdg") / "recipes" / f"{name}.yaml"
         return source.read_text(encoding="utf-8"), f"recipe {name}"
-    raise RecipeError(f"no recipe file and no shipped recipe {name!r}{_nearest(name, names)}")
+    raise RecipeError(f"no recipe file and no shipped recipe {name!r}{nearest(name, names)}")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -308,7 +306,7 @@ def _explain(item: ErrorDetails) -> str:
     path = ".".join(location)
     if item["type"] == "extra_forbidden":
         valid = _keys_at(Recipe, [str(step) for step in item["loc"][:-1]])
-        return f"{path}: unknown key{_nearest(location[-1], valid)}"
+        return f"{path}: unknown key{nearest(location[-1], valid)}"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "missing":
         return f"{path}: this key is required"
@@ -335,11 +333,3 @@ def _section_type(annotation: Any) -> type[BaseModel] | None:
             if found is not None:
                 return found
     return None
-
-
-def _nearest(name: str, valid: Collection[str]) -> str:
-    """Return "; did you mean ...?" or the list of valid names, to end an error message."""
-    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; expected one of {', '.join(sorted(valid))}"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from palletjack_sdg.layouts.stage import Piece, Stage, standing
+from palletjack_sdg.layouts.stage import Piece, Stage, standing, to_world
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.family import ObjectParams
+from palletjack_sdg.objects.pallet_truck import CATEGORY, sample_pallet_truck
 from palletjack_sdg.placement import box_from_bounds
 from palletjack_sdg.recipe import TruckState
 from palletjack_sdg.seeding import draw_uniform, draw_weighted
@@ -57,11 +58,11 @@ def _draw_truck(stage: Stage, rng: np.random.Generator) -> tuple[str, ObjectPara
     """Draw a truck; a parked one's tiller stands upright as often as the recipe says."""
     section = stage.recipe.trucks
     family = draw_weighted(rng, section.families)
-    params = catalog.sample(family, rng)
+    params = sample_pallet_truck(rng, section) if family == CATEGORY else catalog.sample(family, rng)
     if rng.random() < section.upright:
         lean = draw_uniform(rng, (0.0, 11.0))
     else:
-        lean = draw_uniform(rng, (14.0, 72.0))
+        lean = draw_uniform(rng, section.tiller_lean_deg)
     return family, catalog.changed(params, tiller_lean_deg=round(lean, 2))
 
 
@@ -136,3 +137,12 @@ def carton_on_forks(truck: Piece, rng: np.random.Generator) -> Piece:
     x = truck.x + math.cos(truck.yaw) * ahead
     y = truck.y + math.sin(truck.yaw) * ahead
     return standing("cartons", params, "load", x, y, truck.yaw, z=round(fork_top, 4))
+
+
+def bag_on_tiller(truck: Piece, rng: np.random.Generator) -> Piece:
+    """Return a bag or jacket that hangs on one side of ``truck``'s handle."""
+    side = "hand_left" if rng.random() < 0.5 else "hand_right"
+    x, y, z = to_world(truck.x, truck.y, truck.yaw, truck.prop().anchors[side])
+    turn = math.radians(float(getattr(truck.params, "tiller_yaw_deg", 0.0)) + float(rng.normal(0.0, 12.0)))
+    params = catalog.sample("bag", rng)
+    return standing("bag", params, "load", x, y, truck.yaw + turn, z=round(z + truck.z, 4))

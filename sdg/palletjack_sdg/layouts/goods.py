@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from palletjack_sdg.frame_plan import Role
-from palletjack_sdg.layouts.stage import Piece, Row, Stage, standing
+from palletjack_sdg.layouts.stage import Piece, Row, Stage, TruckView, standing
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.family import ObjectParams
 from palletjack_sdg.seeding import draw_uniform, draw_weighted
 
-STACKABLE = {"collar_pallet": 5, "loaded_pallet": 2}
+STACKABLE = {"collar_pallet": 5, "loaded_pallet": 2, "wooden_crate": 4}
 """Families that stand on their own kind, and how high people stack them."""
 CEILING_GAP_M = 0.3
 
@@ -115,7 +115,7 @@ def _slot(
     pieces = [standing(family, params, "goods", x, y, yaw)]
     level = _top_of(family, params)
     most = STACKABLE.get(family, 1)
-    if most > 1 and rng.random() < 0.45:
+    if most > 1 and rng.random() < 0.55:
         for _ in range(int(rng.integers(1, most))):
             # A real stack repeats its kind; stack no higher than a forklift would.
             above = stage.draw_params(family, rng) if rng.random() < 0.4 else params
@@ -226,6 +226,23 @@ def place_people(stage: Stage, rng: np.random.Generator) -> None:
             piece = standing(family, params, "person", x, y, draw_uniform(rng, (0.0, 2 * math.pi)))
             if stage.place(family, [piece]):
                 break
+    for truck in stage.trucks:
+        if rng.random() < section.behind_truck:
+            _stand_behind(stage, truck, rng)
+
+
+def _stand_behind(stage: Stage, truck: TruckView, rng: np.random.Generator) -> None:
+    """Stand somebody right behind ``truck`` as the camera sees it: legs where its tiller might be."""
+    family = draw_weighted(rng, stage.recipe.distractors.people)
+    params = stage.draw_params(family, rng, variants=3)
+    eye_x, eye_y, _ = stage.eye()
+    for _ in range(5):
+        bearing = draw_uniform(rng, truck.bearing)
+        reach = truck.distance + draw_uniform(rng, (0.45, 1.6))
+        x, y = eye_x + reach * math.cos(bearing), eye_y + reach * math.sin(bearing)
+        piece = standing(family, params, "person", x, y, draw_uniform(rng, (0.0, 2 * math.pi)))
+        if stage.place(family, [piece]):
+            return
 
 
 def top_up(stage: Stage, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ from palletjack_sdg.seeding import draw_uniform, draw_weighted
 
 
 def occlude_truck(stage: Stage, rng: np.random.Generator) -> None:
-    """With the recipe's chance, cover 15 to 60 % of one truck's width from one side."""
+    """With the recipe's chance, cover 15 to 75 % of one truck's width from one side."""
     if not stage.trucks or rng.random() >= stage.recipe.trucks.occluded:
         return
     choices = [truck for truck in stage.trucks if truck.distance > 2.0 and truck.hidden < 0.3]
@@ -39,7 +39,7 @@ def _try_before(stage: Stage, truck: TruckView, family: str, rng: np.random.Gene
     if reach < 1.0:
         return False
     low, high = truck.bearing
-    covered = draw_uniform(rng, (0.15, 0.6)) * (high - low)
+    covered = draw_uniform(rng, (0.15, 0.75)) * (high - low)
     from_left = rng.random() < 0.5
     edge = high - covered if from_left else low + covered
     yaw = draw_uniform(rng, (0.0, 2 * math.pi)) if rng.random() < 0.5 else math.pi / 2 * int(rng.integers(4))

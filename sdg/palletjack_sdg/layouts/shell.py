@@ -55,6 +55,12 @@ def draw_surfaces(room: Room, place: PlaceSection, rng: np.random.Generator) -> 
                 brightness=brightness,
             )
         )
+    if rng.random() < place.wet_floor:
+        wet = {
+            "brightness": round(0.75 * surfaces[0].brightness, 3),
+            "roughness_factor": round(draw_uniform(rng, (0.2, 0.5)), 3),
+        }
+        surfaces[0] = surfaces[0].model_copy(update=wet)
     return surfaces
 
 

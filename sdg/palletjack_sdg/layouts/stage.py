@@ -23,8 +23,6 @@ from palletjack_sdg.recipe import Recipe, TruckState, ZoneName
 from palletjack_sdg.scene import Camera
 
 MAX_TRIANGLES = 250_000
-TRUCK_VISIBLE_LEAST = 0.4
-"""Goods are not put where they would leave less than this share of a truck's head and tiller in sight."""
 CLOSE_UP_SHARE = 0.27
 """Things that take more of the image's width than this, close to the camera, are rare."""
 
@@ -182,8 +180,8 @@ class Stage:
     ) -> bool:
         """Place ``pieces`` as one group; with ``check`` only where they fit.
 
-        With ``guard`` they may not hide a truck beyond TRUCK_VISIBLE_LEAST, nor fill the view unless
-        ``close_up`` allows it. Returns whether they were placed.
+        With ``guard`` they may not hide a truck beyond the recipe's ``least_in_sight``, nor fill the view
+        unless ``close_up`` allows it. Returns whether they were placed.
         """
         boxes = [box for piece in pieces for box in piece.boxes]
         if guard and self._would_hide(boxes):
@@ -264,8 +262,9 @@ class Stage:
         return min(hidden, 1.0)
 
     def _would_hide(self, boxes: Sequence[FloorBox]) -> bool:
+        most = 1 - self.recipe.trucks.least_in_sight
         return any(
-            truck.hidden + self.hidden_share(truck, boxes) > max(1 - TRUCK_VISIBLE_LEAST, truck.hidden + 0.01)
+            truck.hidden + self.hidden_share(truck, boxes) > max(most, truck.hidden + 0.01)
             for truck in self.trucks
         )
 

@@ -77,7 +77,7 @@ def _free_standing(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generato
 
 def _inserted(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
     """Forks in a pallet with its load: in a row of goods with the operator side out, or on the open floor."""
-    raised = bool(rng.random() < 0.45)
+    raised = bool(rng.random() < stage.recipe.trucks.raised)
     rows = [row for row in stage.rows if row.depth >= 1.0]
     if rows and rng.random() < 0.7:
         spot = _row_spot(stage, rows, aim, rng)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from palletjack_sdg.camera_plan import bearing_of_column
-from palletjack_sdg.layouts.fleet import Fleet
+from palletjack_sdg.layouts.fleet import Fleet, bag_on_tiller
 from palletjack_sdg.layouts.stage import Piece, Stage, TruckView
 from palletjack_sdg.layouts.truck_states import PROPOSERS, Aim, Proposal
+from palletjack_sdg.objects.pallet_truck import CATEGORY
 from palletjack_sdg.placement import TOLERANCE_M, FloorBox, overlap_m
 from palletjack_sdg.recipe import TruckState
 from palletjack_sdg.seeding import draw_log_uniform, draw_uniform, draw_weighted
 
 TRUCK_HEIGHT_M = 1.2
 REFERENCE_ROWS = 544
-LEAST_IN_SIGHT = 0.4
-FARTHEST_M = 26.0
+FARTHEST_M = 30.0
+AIM_TRIES = 8
 MOST_TRIES = 28
 
 
@@ -35,10 +37,21 @@ def place_trucks(stage: Stage, rng: np.random.Generator) -> None:
         for _ in range(7):
             tries += 1
             aim = draw_aim(stage, rng)
-            groups = PROPOSERS[state](stage, aim, fleet, rng, wanted - len(stage.trucks))
+            groups = _with_bags(
+                stage, PROPOSERS[state](stage, aim, fleet, rng, wanted - len(stage.trucks)), rng
+            )
             if _place_if_seen(stage, groups, aim):
                 fleet = Fleet(stage, rng)
                 break
+
+
+def _with_bags(stage: Stage, groups: Proposal, rng: np.random.Generator) -> Iterator[list[Piece]]:
+    """Hang a bag on the handle of a parked truck as often as the recipe says."""
+    for group in groups:
+        hung = rng.random() < stage.recipe.trucks.bag_on_tiller
+        if hung and group[0].state != "pulled" and group[0].family == CATEGORY:
+            group = [*group, bag_on_tiller(group[0], rng)]
+        yield group
 
 
 def _draw_state(stage: Stage, rng: np.random.Generator) -> TruckState:
@@ -61,14 +74,17 @@ def draw_aim(stage: Stage, rng: np.random.Generator) -> Aim:
     focal = camera.focal_px * REFERENCE_ROWS / camera.height
     depth = float(np.clip(focal * TRUCK_HEIGHT_M / height_px, 1.0, FARTHEST_M))
     cut = rng.random() < 0.12
-    share = float(rng.choice([-0.02, 1.02])) if cut else draw_uniform(rng, (0.05, 0.95))
-    bearing = bearing_of_column(camera, share * camera.width)
-    angle = math.radians(stage.optics.yaw_deg) - bearing
-    distance = depth / max(0.3, math.cos(bearing))
     eye_x, eye_y, _ = stage.eye()
-    return Aim(
-        eye_x + distance * math.cos(angle), eye_y + distance * math.sin(angle), distance, height_px, cut
-    )
+    for _ in range(AIM_TRIES):
+        share = float(rng.choice([-0.02, 1.02])) if cut else draw_uniform(rng, (0.05, 0.95))
+        bearing = bearing_of_column(camera, share * camera.width)
+        angle = math.radians(stage.optics.yaw_deg) - bearing
+        distance = depth / max(0.3, math.cos(bearing))
+        x, y = eye_x + distance * math.cos(angle), eye_y + distance * math.sin(angle)
+        # Far trucks would be rare if only those aims counted that happen to lie in the room.
+        if stage.occupancy.area.contains(FloorBox(x, y, 0.7, 0.7)):
+            break
+    return Aim(x, y, distance, height_px, cut)
 
 
 def _place_if_seen(stage: Stage, proposal: Proposal, aim: Aim) -> bool:
@@ -145,7 +161,7 @@ def _view_of(stage: Stage, group: list[Piece], aim: Aim | None) -> TruckView | N
     )
     own = [box for piece in group[1:] for box in piece.boxes]
     view.hidden = min(1.0, stage.hidden_share(view, own) + stage.hidden_share(view, stage.occupancy.opaque))
-    if view.hidden > 1 - LEAST_IN_SIGHT:
+    if view.hidden > 1 - stage.recipe.trucks.least_in_sight:
         return None
     return view
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from palletjack_sdg.geometry import Prop
 from palletjack_sdg.objects import (
+    bags,
     building,
     clutter,
     containers,
@@ -43,6 +44,7 @@ _MODULES = (
     people,
     building,
     clutter,
+    bags,
 )
 _CACHED_PROPS = 192
 

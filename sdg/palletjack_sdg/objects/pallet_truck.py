@@ -12,6 +12,7 @@ from palletjack_sdg import shapes
 from palletjack_sdg.geometry import Prop, Vec3
 from palletjack_sdg.objects.family import ObjectFamily
 from palletjack_sdg.objects.paint import skinned
+from palletjack_sdg.objects.pallet_truck_fleet import sample_pallet_truck
 from palletjack_sdg.objects.pallet_truck_frame import (
     FrameLayout,
     TruckFinish,
@@ -21,7 +22,7 @@ from palletjack_sdg.objects.pallet_truck_frame import (
     roller_parts,
     scale_parts,
 )
-from palletjack_sdg.objects.pallet_truck_params import PalletTruckParams, sample_pallet_truck
+from palletjack_sdg.objects.pallet_truck_params import PalletTruckParams
 from palletjack_sdg.objects.pallet_truck_steering import steering
 
 CATEGORY = "palletjack"

@@ -358,7 +358,7 @@ def sample_rack(rng: np.random.Generator) -> RackParams:
         upright_color=UPRIGHT_COLORS[int(rng.choice(4, p=[0.5, 0.22, 0.15, 0.13]))],
         beam_color=BEAM_COLORS[int(rng.choice(4, p=[0.55, 0.28, 0.1, 0.07]))],
         ground_level=kinds[int(rng.choice(3, p=[0.35, 0.2, 0.45]))],
-        fill=float(rng.uniform(0.4, 1.0)),
+        fill=float(rng.uniform(0.5, 1.0)),
         decking=bool(rng.random() < 0.3),
         guards=bool(rng.random() < 0.5),
     )

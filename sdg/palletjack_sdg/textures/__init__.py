@@ -18,6 +18,8 @@ from palletjack_sdg.textures.floors import (
     concrete_floor,
     epoxy_floor,
     slab_floor,
+    steel_floor,
+    tile_floor,
 )
 from palletjack_sdg.textures.walls import (
     brick_wall,
@@ -33,7 +35,14 @@ from palletjack_sdg.textures.walls import (
 SurfaceMaker = Callable[[np.random.Generator], SurfaceTexture]
 
 FLOOR_TEXTURES: Mapping[str, SurfaceMaker] = MappingProxyType(
-    {"concrete": concrete_floor, "epoxy": epoxy_floor, "asphalt": asphalt_floor, "slabs": slab_floor}
+    {
+        "concrete": concrete_floor,
+        "epoxy": epoxy_floor,
+        "asphalt": asphalt_floor,
+        "slabs": slab_floor,
+        "tiles": tile_floor,
+        "steel": steel_floor,
+    }
 )
 WALL_TEXTURES: Mapping[str, SurfaceMaker] = MappingProxyType(
     {

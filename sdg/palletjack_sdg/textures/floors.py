@@ -157,3 +157,38 @@ def slab_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
     field *= _wear(rng, size, tile_m, rng.uniform(0.2, 0.9))
     image = tinted(field, rng.uniform(80.0, 165.0) * _tint(rng))
     return SurfaceTexture(to_bytes(image), (tile_m, tile_m), float(rng.uniform(0.4, 0.9)))
+
+
+def tile_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
+    """Ceramic or quarry tiles of 15 to 33 cm with pale or dark grout."""
+    count = int(rng.choice([8, 16]))
+    tile_m = count * float(rng.uniform(0.15, 0.33))
+    tones = 1.0 + rng.normal(0.0, rng.uniform(0.01, 0.04), (count, count))
+    field = np.kron(tones, np.ones((size // count, size // count))).astype(np.float32)
+    field = field + 0.02 * wrapping_noise(rng, (size, size), 8, 6, 0.6)
+    grout = _joints(rng, size, count, count, max(2, size // 320))
+    field *= 1.0 + rng.uniform(-0.45, 0.25) * grout
+    field *= _wear(rng, size, tile_m, rng.uniform(0.1, 0.7))
+    colors = [(150, 148, 142), (176, 172, 160), (118, 74, 58), (104, 108, 110), (92, 84, 78)]
+    color = np.array(colors[int(rng.integers(len(colors)))], dtype=np.float32) * rng.uniform(0.75, 1.1)
+    return SurfaceTexture(to_bytes(tinted(field, color)), (tile_m, tile_m), float(rng.uniform(0.2, 0.6)))
+
+
+def steel_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
+    """Tread plate in sheets: rows of short raised bars, alternately turned, polished where people walk."""
+    tile_m = float(rng.uniform(1.6, 2.4))
+    cells = 32
+    cell = size // cells
+    v, u = np.mgrid[:cell, :cell].astype(np.float32) / cell - 0.5
+    bars = []
+    for turn in (np.pi / 4, -np.pi / 4):
+        along, across = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
+        bars.append(np.clip(1.0 - np.hypot(np.maximum(np.abs(along) - 0.27, 0.0), across) / 0.1, 0.0, 1.0))
+    pair = np.block([[bars[0], bars[1]], [bars[1], bars[0]]]).astype(np.float32)
+    lugs = np.tile(pair, (cells // 2, cells // 2))
+    field = 1.0 + 0.05 * wrapping_noise(rng, (size, size), 4, 6, 0.6)
+    field += rng.uniform(0.15, 0.5) * lugs - 0.12 * np.roll(lugs, cell // 8, axis=0)
+    field *= 1.0 - 0.6 * _joints(rng, size, 1, 1, max(2, size // 256))
+    field *= _wear(rng, size, tile_m, rng.uniform(0.2, 0.9))
+    image = tinted(np.asarray(field, np.float32), rng.uniform(70.0, 135.0) * _tint(rng, 0.01))
+    return SurfaceTexture(to_bytes(image), (tile_m, tile_m), float(rng.uniform(0.25, 0.55)))
