@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from palletjack_sdg.camera_plan import CameraPlan, bearing_of_column, project
 from palletjack_sdg.compose import build_scene
-from palletjack_sdg.frame_plan import FramePlan
+from palletjack_sdg.frame_plan import FramePlan, ObjectPlan
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.placement import FloorArea, FloorBox, Occupancy, overlap_m
 from palletjack_sdg.plan import plan_frame
@@ -168,6 +168,18 @@ def test_nothing_leaves_the_room_or_sinks_into_the_floor(plans: list[FramePlan],
             assert points[:, 2].max() < top + 0.06, where
 
 
+def _hangs_on_a_handle(bag: ObjectPlan, others: list[ObjectPlan], instances: dict[int, Instance]) -> bool:
+    """Tell whether the bag's hook is where a hand would hold a truck of its group."""
+    for other in others:
+        truck = instances[other.id]
+        for name in ("hand_left", "hand_right"):
+            if name in truck.prop.anchors:
+                hand = truck.pose @ np.array([*truck.prop.anchors[name], 1.0])
+                if np.linalg.norm(hand[:3] - bag.position) < 0.002:
+                    return True
+    return False
+
+
 def test_nothing_floats(plans: list[FramePlan], scenes: list[Scene]) -> None:
     """What stands on the floor touches it; what is higher rests on something of its group."""
     for plan, scene in zip(plans, scenes, strict=True):
@@ -180,6 +192,9 @@ def test_nothing_floats(plans: list[FramePlan], scenes: list[Scene]) -> None:
                 continue
             others = [other for other in plan.objects if other.group == entry.group and other.id != entry.id]
             where = f"frame {plan.index} object {entry.id} {entry.family} at {low:.3f} m"
+            if entry.family == "bag":
+                assert _hangs_on_a_handle(entry, others, instances), where
+                continue
             supports = []
             for other in others:
                 prop = instances[other.id].prop
@@ -342,3 +357,65 @@ def test_look_alikes_stand_near_trucks_as_often_as_the_recipe_says() -> None:
         return count
 
     assert near(1.0) >= 2 * max(near(0.0), 1)
+
+
+def test_what_the_recipe_says_of_the_trucks_holds_for_each() -> None:
+    recipe = load_recipe("warehouse_v1")
+    asked = {
+        "kinds": {"long": 1.0, "low_profile": 1.0},
+        "fork_length_m": (0.9, 1.5),
+        "fork_width_m": (0.5, 0.55),
+        "paints": {"lime": 1.0},
+        "two_tone": 0.0,
+        "wear": (0.8, 0.9),
+        "upright": 0.0,
+        "tiller_lean_deg": (60.0, 70.0),
+        "states": {"free_standing": 1.0},
+        "bag_on_tiller": 1.0,
+        "empty_frames": 0.0,
+    }
+    recipe = recipe.model_copy(update={"trucks": recipe.trucks.model_copy(update=asked)})
+    plans = [plan_frame(recipe, 3, index) for index in range(8)]
+    trucks = [entry.params for plan in plans for entry in plan.objects if entry.role == "truck"]
+    assert len(trucks) >= 8
+    for params in trucks:
+        assert params["variant"] in ("long", "low_profile")
+        assert 0.9 <= params["fork_length"] <= 1.5
+        assert 0.5 <= params["fork_outer_width"] <= 0.55
+        red, green, blue = params["body_color"]
+        assert green > red > blue
+        assert params["fork_color"] == params["body_color"]
+        assert 0.8 <= params["wear"] <= 0.9
+        assert 60.0 <= params["tiller_lean_deg"] <= 70.0
+    bags = sum(entry.family == "bag" for plan in plans for entry in plan.objects)
+    assert bags == len(trucks)
+
+
+def test_somebody_stands_behind_every_truck_where_the_recipe_wants_it() -> None:
+    def behind(share: float) -> int:
+        recipe = load_recipe("warehouse_v1")
+        people = {"behind_truck": share, "people_count": (0, 0), "near_person": 0.0}
+        section = recipe.distractors.model_copy(update=people)
+        trucks = recipe.trucks.model_copy(update={"states": {"free_standing": 1.0}})
+        recipe = recipe.model_copy(update={"distractors": section, "trucks": trucks})
+        objects = [entry for index in range(6) for entry in plan_frame(recipe, 4, index).objects]
+        return sum(entry.role == "person" for entry in objects if entry.state is None)
+
+    assert behind(0.0) == 0
+    assert behind(1.0) >= 4
+
+
+def test_a_wet_floor_is_darker_and_smoother() -> None:
+    recipe = load_recipe("warehouse_v1")
+    dry, wet = (
+        plan_frame(
+            recipe.model_copy(update={"place": recipe.place.model_copy(update={"wet_floor": share})}), 2, 0
+        )
+        for share in (0.0, 1.0)
+    )
+    assert dry.surfaces[0].roughness_factor == 1.0
+    assert wet.surfaces[0].roughness_factor <= 0.5
+    assert wet.surfaces[0].brightness < dry.surfaces[0].brightness
+    assert wet.surfaces[1:] == dry.surfaces[1:]
+    floors = [build_scene(plan).surfaces[0].roughness for plan in (dry, wet)]
+    assert floors[1] < floors[0]

@@ -184,6 +184,9 @@ class Stage:
         unless ``close_up`` allows it. Returns whether they were placed.
         """
         boxes = [box for piece in pieces for box in piece.boxes]
+        if check and any(box.z1 > self.room.height for box in boxes):
+            self.occupancy.refused[f"{what}: higher than the room"] += 1
+            return False
         if guard and self._would_hide(boxes):
             self.occupancy.refused[f"{what}: hides a truck"] += 1
             return False
