@@ -30,7 +30,8 @@ from palletjack_sdg.dataset import (
 from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.labels import JudgedInstance, judge_frame, label_lines
 from palletjack_sdg.plan import plan_frame
-from palletjack_sdg.recipe import Recipe, load_recipe
+from palletjack_sdg.recipe import Recipe
+from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render import Renderer, RenderError, RenderResult, RenderSettings, create_renderer
 from palletjack_sdg.scene import Scene
 from palletjack_sdg.seeding import draw_seed, substream
@@ -42,7 +43,7 @@ IDENTITY_KEYS = ("recipe", "recipe_sha256", "seed", "image_format", "render", "l
 
 @dataclass(frozen=True)
 class GenerateJob:
-    """What to make. ``recipe``: name of a shipped one or path of a YAML file. Frames ``start`` to
+    """What to make. ``recipe``: a shipped recipe or mix by name, or a YAML file. Frames ``start`` to
     ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that.
     ``shard`` (k, n): of these frames only every n-th, from the k-th on, k counted from 1.
     ``annotations``, ``masks``, ``depth`` and ``normals``: what is written beside images and labels."""
@@ -135,7 +136,7 @@ class FrameMaker:
         """``renderer``: another than the embedded one. ``dress`` puts other objects in a scene's places."""
         self._job = job
         self._dress = dress
-        self._recipe = load_recipe(job.recipe)
+        self._recipe = load_recipes(job.recipe)
         self._renderer = renderer or create_renderer(replace(job.render, normals=job.normals))
 
     @property
@@ -146,7 +147,7 @@ class FrameMaker:
     def make(self, index: int) -> dict[str, float]:
         """Make and write frame ``index``; return the seconds that each stage took."""
         seconds: dict[str, float] = {}
-        plan = timed(seconds, "plan", lambda: plan_frame(self._recipe, self._job.seed, index))
+        plan = timed(seconds, "plan", lambda: plan_frame(self._recipe.at(index), self._job.seed, index))
         self.write(plan, seconds)
         return seconds
 
@@ -213,7 +214,7 @@ def generate(
     from palletjack_sdg.workers import run_frames
 
     start = time.monotonic()
-    recipe = load_recipe(job.recipe)
+    recipe = load_recipes(job.recipe)
     dataset = job.dataset
     identity = job_identity(job, recipe)
     if render is not None:
@@ -265,7 +266,7 @@ def _record(
     return {**record, "failed": {**still, **failed}}
 
 
-def job_identity(job: GenerateJob, recipe: Recipe) -> dict[str, Any]:
+def job_identity(job: GenerateJob, recipe: Recipe | RecipeMix) -> dict[str, Any]:
     """What must be equal for two runs to write into the same folder, and the versions at work."""
     return {
         "recipe": recipe.name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -40,6 +40,7 @@ from palletjack_sdg.sensor import SensorRanges
 from palletjack_sdg.textures import CEILING_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 
 RECIPE_FORMAT = "palletjack-recipe/1"
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pair", "pulled"]
 ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall"]
@@ -247,6 +248,10 @@ class Recipe(Section):
     sensor: SensorRanges = SensorRanges()
     labels: LabelRules = LabelRules()
 
+    def at(self, index: int) -> Recipe:
+        """Return the recipe of frame ``index``: this one, where a mix of recipes takes turns."""
+        return self
+
 
 def shipped_recipes() -> list[str]:
     """Return the names of the recipes that come with the package."""
@@ -259,6 +264,17 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
     Raises RecipeError for a missing file, broken YAML, and any key or value that does not fit.
     """
+    tree, source = read_tree(name_or_path)
+    if "members" in tree:
+        raise RecipeError(f"{source}: expected one recipe, found a mix of recipes")
+    return validated(Recipe, tree, source)
+
+
+def read_tree(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
+    """Return the YAML mapping of a shipped recipe or a file, not yet checked, and a name for messages.
+
+    Raises RecipeError for a missing file, broken YAML, a repeated key, and anything but a mapping.
+    """
     text, source = _read(name_or_path)
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)
@@ -266,10 +282,15 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         raise RecipeError(f"{source}: not readable as YAML: {error}") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{source}: expected a mapping of recipe sections, found {type(tree).__name__}")
+    return tree, source
+
+
+def validated(model: type[ModelT], tree: dict[str, Any], source: str) -> ModelT:
+    """Return ``tree`` as a ``model``; RecipeError names every key of ``source`` that does not fit."""
     try:
-        return Recipe.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        lines = [f"{source}: {_explain(item)}" for item in error.errors()]
+        lines = [f"{source}: {_explain(model, item)}" for item in error.errors()]
         raise RecipeError("\n".join(lines)) from error
 
 
@@ -300,12 +321,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _explain(item: ErrorDetails) -> str:
+def _explain(model: type[BaseModel], item: ErrorDetails) -> str:
     """Turn one pydantic error into "path: what was expected, what was found"."""
     location = [str(step) for step in item["loc"] if step != "[key]"]
     path = ".".join(location)
     if item["type"] == "extra_forbidden":
-        valid = _keys_at(Recipe, [str(step) for step in item["loc"][:-1]])
+        valid = _keys_at(model, [str(step) for step in item["loc"][:-1]])
         return f"{path}: unknown key{nearest(location[-1], valid)}"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "missing":

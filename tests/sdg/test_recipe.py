@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from palletjack_sdg.recipe import Recipe, RecipeError, load_recipe, shipped_recipes
+from palletjack_sdg.recipe_mix import load_recipes
 
 
 def _tree() -> dict[str, object]:
@@ -32,7 +33,7 @@ def _change(tree: dict[str, object], dotted: str, value: object) -> dict[str, ob
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_loads_and_carries_its_own_name(name: str) -> None:
-    assert load_recipe(name).name == name
+    assert load_recipes(name).name == name
 
 
 def test_default_recipe_is_shipped_and_survives_a_round_trip(tmp_path: Path) -> None:

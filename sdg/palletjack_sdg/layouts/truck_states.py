@@ -133,7 +133,7 @@ def _beside(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: i
     family, params = fleet.truck()
     kind = rng.random()
     jitter = math.radians(float(rng.normal(0.0, 5.0)))
-    if kind < 0.4:
+    if kind < 0.28:
         side = float(rng.choice([-1.0, 1.0]))
         inward = row.depth - draw_uniform(rng, (0.33, 0.5)) if row.wall else draw_uniform(rng, (-0.42, 0.4))
         x, y = row.point(along, inward)
