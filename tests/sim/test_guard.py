@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation
 from palletjack_detection.guard import GO, SLOW, STOP, Guard, GuardConfig, RobotPose, Velocity
@@ -244,3 +246,11 @@ def test_object_that_stands_beside_the_lane_is_not_taken_to_cross() -> None:
         noise = 0.03 * (-1) ** step
         guard.observe(robot, [seen(8.0 - 0.2 * step, 1.0 + noise)], CAMERA, MOUNT)
         assert math.isinf(guard.free_gap(robot))
+
+
+def test_nav2_example_names_parameters_that_the_guard_has() -> None:
+    root = Path(__file__).resolve().parents[2]
+    path = root / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
+    given = yaml.safe_load(path.read_text())["palletjack_guard"]["ros__parameters"]
+    assert given.pop("base_frame") == "base_link"
+    assert GuardConfig(**given) == GuardConfig(), "the example shows the defaults"

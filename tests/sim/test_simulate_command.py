@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from palletjack_sim.commands import simulate
+from tests.detector.tiny_model import write_tiny_model
 
 SCENARIO = """
 format: palletjack-scenario/1
@@ -69,3 +70,41 @@ def test_unknown_scenario_exits_with_two() -> None:
 
 def test_help_shows_an_example() -> None:
     assert "Example:" in CliRunner().invoke(APP, ["--help"]).output
+
+
+def test_several_scenarios_leave_folders_junit_and_a_page(scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SCENARIO.replace("DISTANCE", "50").replace("name: short", "name: too_far"))
+    out = tmp_path / "out"
+    done = CliRunner().invoke(APP, [str(scenario), str(other), *WITHOUT_NETWORK, "--out", str(out)])
+    assert done.exit_code == 1, done.output
+    assert (out / "short" / "seed_0" / "track.png").is_file()
+    summary = json.loads((out / "summary.json").read_text())
+    assert [block["passed"] for block in summary["scenarios"].values()] == [1, 0]
+    assert 'failures="1"' in (out / "junit.xml").read_text()
+    page = (out / "report.html").read_text()
+    assert 'src="too_far/seed_0/track.png"' in page
+    again = CliRunner().invoke(APP, [str(scenario), str(scenario), *WITHOUT_NETWORK])
+    assert again.exit_code == 2
+    assert "expected each once, found short" in again.output
+
+
+def test_two_models_are_compared_in_the_same_runs(scenario: Path, tmp_path: Path) -> None:
+    models = [str(write_tiny_model(tmp_path / name)) for name in ("first", "second")]
+    out = tmp_path / "out"
+    words = [str(scenario), "--graph", "direct", "--camera-quality", "rasterized", "--out", str(out)]
+    done = CliRunner().invoke(APP, [*words, "--compare", *models])
+    assert done.exit_code == 0, done.output
+    assert "A: first   B: second   1 pairs of runs" in done.output
+    comparison = json.loads((out / "comparison.json").read_text())
+    assert comparison["metrics"]["recall"]["difference"] == 0.0
+    assert (out / "a" / "report.html").is_file()
+    refused = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--compare", *models])
+    assert refused.exit_code == 2
+    assert "--compare: expected --perception detector" in refused.output
+
+
+def test_recording_needs_topics(scenario: Path) -> None:
+    done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--record"])
+    assert done.exit_code == 2
+    assert "--record: expected --graph ros" in done.output
