@@ -55,7 +55,7 @@ class LoopRequest:
         if self.duration is not None:
             words["duration"] = str(self.duration)
         if self.record:
-            words["record"] = str((self.out / BAG_FOLDER).resolve())
+            words["record_to"] = str((self.out / BAG_FOLDER).resolve())
         return [f"{name}:={value}" for name, value in words.items()]
 
 

@@ -175,7 +175,7 @@ def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
         "camera_quality:=rasterized",
         "duration:=6.5",
         f"output:={tmp_path / 'out'}",
-        f"record:={tmp_path / 'bag'}",
+        f"record_to:={tmp_path / 'bag'}",
         f"python:={sys.executable}",
     )
     assert launch.wait(180) == 0, launch.text()

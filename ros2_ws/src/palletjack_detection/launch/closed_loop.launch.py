@@ -92,7 +92,7 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Folder for result.json, track.csv, track.png and frames/.",
         ),
         DeclareLaunchArgument(
-            "record",
+            "record_to",
             default_value="",
             description="Folder for an MCAP bag of the run; empty: none. It must not be there yet.",
         ),
@@ -133,7 +133,7 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         entities += [process, verdict_of(process)]
     if given["perception"] == "detector":
         entities.append(detector(given, share, topics, is_killed=facts["detector_is_killed"]))
-    if given["record"]:
+    if given["record_to"]:
         entities.append(recorder(given, topics))
     return entities
 
@@ -148,7 +148,7 @@ def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
         additional_env=ENVIRONMENT,
         parameters=[
             {
-                "output": str(Path(given["record"]).expanduser().absolute()),
+                "output": str(Path(given["record_to"]).expanduser().absolute()),
                 "topics": ",".join(topics.values()),
                 "use_sim_time": True,
             }
