@@ -164,11 +164,8 @@ def _in_row(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, left
         yield [truck_piece(family, params, x, y, yaw, "row")]
 
 
-def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, left: int) -> Proposal:
+def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
     """Two trucks of which the camera sees one before the other: side by side from the side, or in line."""
-    if left < 2:
-        yield from _free_standing(stage, aim, fleet, rng, left)
-        return
     eye_x, eye_y, _ = stage.eye()
     away = math.atan2(aim.y - eye_y, aim.x - eye_x)
     if rng.random() < 0.6:

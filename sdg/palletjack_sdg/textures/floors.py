@@ -161,8 +161,10 @@ def slab_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
 
 def tile_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
     """Ceramic or quarry tiles of 15 to 33 cm with pale or dark grout."""
-    count = int(rng.choice([8, 16]))
-    tile_m = count * float(rng.uniform(0.15, 0.33))
+    edge_m = float(rng.uniform(0.15, 0.33))
+    # A pattern that repeats within a few metres would be seen.
+    count = 16 if edge_m > 0.22 else 32
+    tile_m = count * edge_m
     tones = 1.0 + rng.normal(0.0, rng.uniform(0.01, 0.04), (count, count))
     field = np.kron(tones, np.ones((size // count, size // count))).astype(np.float32)
     field = field + 0.02 * wrapping_noise(rng, (size, size), 8, 6, 0.6)
@@ -176,8 +178,8 @@ def tile_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
 
 def steel_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
     """Tread plate in sheets: rows of short raised bars, alternately turned, polished where people walk."""
-    tile_m = float(rng.uniform(1.6, 2.4))
-    cells = 32
+    tile_m = float(rng.uniform(3.2, 4.8))
+    cells = 64
     cell = size // cells
     v, u = np.mgrid[:cell, :cell].astype(np.float32) / cell - 0.5
     bars = []
@@ -188,7 +190,7 @@ def steel_floor(rng: np.random.Generator, size: int = 1024) -> SurfaceTexture:
     lugs = np.tile(pair, (cells // 2, cells // 2))
     field = 1.0 + 0.05 * wrapping_noise(rng, (size, size), 4, 6, 0.6)
     field += rng.uniform(0.15, 0.5) * lugs - 0.12 * np.roll(lugs, cell // 8, axis=0)
-    field *= 1.0 - 0.6 * _joints(rng, size, 1, 1, max(2, size // 256))
-    field *= _wear(rng, size, tile_m, rng.uniform(0.2, 0.9))
+    field *= 1.0 - 0.6 * _joints(rng, size, 2, 1, max(2, size // 400))
+    field *= _wear(rng, size, tile_m, rng.uniform(0.1, 0.5))
     image = tinted(np.asarray(field, np.float32), rng.uniform(70.0, 135.0) * _tint(rng, 0.01))
     return SurfaceTexture(to_bytes(image), (tile_m, tile_m), float(rng.uniform(0.25, 0.55)))
