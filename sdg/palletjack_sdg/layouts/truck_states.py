@@ -164,7 +164,7 @@ def _in_row(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, left
         yield [truck_piece(family, params, x, y, yaw, "row")]
 
 
-def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
+def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _left: int) -> Proposal:
     """Two trucks of which the camera sees one before the other: side by side from the side, or in line."""
     eye_x, eye_y, _ = stage.eye()
     away = math.atan2(aim.y - eye_y, aim.x - eye_x)
