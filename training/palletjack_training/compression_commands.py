@@ -71,7 +71,7 @@ def quantize(
     out: Annotated[Path, typer.Option(help="Weights file to write.")],
     frames: Annotated[int, typer.Option(help="Images to take, spread over the folder.", min=1)] = 256,
     calibration: Annotated[
-        Literal["percentile", "max", "mse"], typer.Option(help="How a range comes from what was seen.")
+        Literal["percentile", "max"], typer.Option(help="How a range comes from what was seen.")
     ] = "percentile",
     percentile: Annotated[
         float, typer.Option(help="Share of the values within the range, in percent.", min=50.001, max=100)

@@ -225,7 +225,7 @@ class QuantizationConfig(_Section):
 
     enabled: bool = False
     calibration_frames: int = Field(256, ge=1)
-    calibration: Literal["max", "percentile", "mse"] = "percentile"
+    calibration: Literal["max", "percentile"] = "percentile"
     percentile: float = Field(99.99, gt=50, le=100)
     keep_float: tuple[str, ...] = ("coverage", "boxes")
 

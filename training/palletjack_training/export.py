@@ -112,6 +112,7 @@ def _write_quantized(
     """Write all forms of a quantized network; INT8 is what runs where no precision is asked for."""
     # Imported here, for it needs a library that networks without quantizers do not.
     from palletjack_training.compression.int8_export import (
+        LARGEST_SHARE,
         compare_variants,
         unrounded,
         write_calibration,
@@ -125,7 +126,7 @@ def _write_quantized(
         if not difference.is_small:
             raise ExportError(
                 f"{out}: not written: {name}: rounding differs from the trained network's by "
-                f"{difference.share:.2f} of its own effect (at most {difference.limit})"
+                f"{difference.share:.2f} of its own effect (at most {LARGEST_SHARE})"
             )
     stamp_file(files.plain, spec)
     for path in files.variants.values():

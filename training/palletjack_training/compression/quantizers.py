@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
 # A histogram of this many values for each batch is as good as one of all, and its counts stay exact.
 _SAMPLES = 1 << 18
 
-Calibration = Literal["max", "percentile", "mse"]
+Calibration = Literal["max", "percentile"]
 
 
 class Quantizer(TensorQuantizer):
