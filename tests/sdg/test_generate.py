@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -369,3 +370,14 @@ def test_inspect_finds_what_is_wrong_and_draws_the_rest(tmp_path: Path) -> None:
     # The box of the first frame is drawn in green, scaled with its cell.
     scale = 480 / 64
     assert tuple(sheet[round(25 * scale), round(10.5 * scale)]) == (60, 220, 60)
+
+
+def test_mix_of_recipes_is_generated_and_continued(job: GenerateJob, flat: None) -> None:
+    mixed = replace(job, recipe="palletjack_5k", plans=True)
+    assert generate(replace(mixed, frames=2)).written == (0, 1)
+    assert generate(mixed).written == (2,)
+    names = [json.loads(path.read_text())["recipe"] for path in sorted((job.out / "plans").iterdir())]
+    assert names == ["distractors_warehouse", "distractors_additional", "no_distractors"]
+    assert read_manifest(job.out)["recipe"] == "palletjack_5k"
+    with pytest.raises(DatasetError, match="recipe: expected 'no_distractors'"):
+        generate(replace(mixed, recipe="no_distractors"))
