@@ -123,8 +123,8 @@ def export(
         _fail(error)
     for variant, difference in result.variants.items():
         typer.echo(
-            f"{out}: {variant}: differs from the rounded network by at most {difference.coverage:.1e} in "
-            f"coverage and {difference.box_px:.1f} px in boxes, on made-up pictures"
+            f"{out}: {variant}: each layer within {difference.steps:.2f} steps of the trained network's; "
+            f"coverage of a made-up picture within {difference.coverage:.1e}"
         )
     typer.echo(
         f"{out}: {result.spec.name}, ONNX Runtime and PyTorch differ by at most "

@@ -112,7 +112,7 @@ def _write_quantized(
     """Write all forms of a quantized network; INT8 is what runs where no precision is asked for."""
     # Imported here, for it needs a library that networks without quantizers do not.
     from palletjack_training.compression.int8_export import (
-        LARGEST_SHARE,
+        LARGEST_STEPS,
         compare_variants,
         unrounded,
         write_calibration,
@@ -125,8 +125,9 @@ def _write_quantized(
     for name, difference in differences.items():
         if not difference.is_small:
             raise ExportError(
-                f"{out}: not written: {name}: rounding differs from the trained network's by "
-                f"{difference.share:.2f} of its own effect (at most {LARGEST_SHARE})"
+                f"{out}: not written: {name}: differs from the trained network by {difference.steps:.2f} "
+                f"steps at {difference.layer} (at most {LARGEST_STEPS}) and by {difference.heads:.1e} in "
+                "the heads"
             )
     stamp_file(files.plain, spec)
     for path in files.variants.values():

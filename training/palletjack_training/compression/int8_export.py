@@ -4,49 +4,51 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from palletjack_training.compression.int8_graph import realize, tensor_scales
-from palletjack_training.compression.marked_graph import marked_graph
+from palletjack_training.compression.marked_graph import ROUND, marked_graph
 from palletjack_training.compression.quantizers import Quantizer
+from palletjack_training.compression.rounding import LEVELS
 from palletjack_training.config import TrainingConfig
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME
 from palletjack_training.network import DetectNet, ExportableDetectNet
 
-# In parts of what rounding itself does to the outputs (root mean square). A graph with the same levels
-# differs where a value lies between two of them, which sixty layers later is noise nearly as large as
-# rounding's own; one with finer levels is about as far from the unrounded network as the rounded one is. A
-# wrong scale, zero point or bias costs several times as much.
-LARGEST_SHARE = 1.5
-
-Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+# In steps between levels: a value may lie between two of them, and finer levels lie in between.
+LARGEST_STEPS = 1.01
+# Of the heads, which are not rounded.
+_HEAD_TOLERANCE = 1e-3
+_MARK_RESULT = f"/{ROUND}_output_0"
 
 
 @dataclass(frozen=True)
 class VariantDifference:
     """How far a graph is from the network that was trained, which rounds as TensorRT does.
 
-    Largest differences of coverage and of box edges in pixels of the network's input; and the share of
-    root mean squares (the larger of both outputs) that must not be above LARGEST_SHARE.
+    ``steps`` is the largest difference of any layer, given the same input, in steps of its levels, and
+    ``layer`` where that is; ``heads`` the same of the outputs, as a number. ``coverage`` is the largest
+    difference of coverage where those of all layers have added up.
     """
 
+    steps: float
+    layer: str
+    heads: float
     coverage: float
-    box_px: float
-    share: float
 
     @property
     def is_small(self) -> bool:
-        """Whether the graph is good enough to be shipped."""
-        return self.share <= LARGEST_SHARE
+        """Whether each layer of the graph does what the network's does."""
+        return self.steps <= LARGEST_STEPS and self.heads <= _HEAD_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -80,22 +82,77 @@ def unrounded(network: DetectNet) -> DetectNet:
 def compare_variants(
     network: DetectNet, files: QuantizedFiles, config: TrainingConfig
 ) -> dict[str, VariantDifference]:
-    """Run each INT8 graph and the network on the same made-up pictures."""
-    pictures = _pictures(config)
-    rounded, plain = (_run_network(form, pictures) for form in (network, unrounded(network)))
-    noise = [_rms(a - b) for a, b in zip(rounded, plain, strict=True)]
+    """Run each INT8 graph and the network on the same made-up picture."""
+    picture = _picture(config)
+    with torch.no_grad():
+        outputs: tuple[Tensor, Tensor] = ExportableDetectNet(network).eval()(torch.from_numpy(picture))
     differences = {}
     for name, path in files.variants.items():
-        found = _run_graph(path, pictures)
-        reference = rounded if name == "int8" else plain
-        shares = [_rms(a - b) / max(scale, 1e-9) for a, b, scale in zip(found, reference, noise, strict=True)]
-        coverage, boxes = (float(np.abs(a - b).max()) for a, b in zip(found, rounded, strict=True))
-        differences[name] = VariantDifference(
-            coverage,
-            boxes * config.targets.box_scale,
-            max(shares),
-        )
+        steps, heads = _compare_layers(network, path, picture)
+        (coverage,) = _session(str(path)).run([COVERAGE_NAME], {INPUT_NAME: picture})
+        worst = max(steps, key=steps.__getitem__)
+        far = float(np.abs(coverage - outputs[0].numpy()).max())
+        differences[name] = VariantDifference(steps[worst], worst, heads, far)
     return differences
+
+
+def _compare_layers(
+    network: DetectNet, path: Path, picture: NDArray[np.float32]
+) -> tuple[dict[str, float], float]:
+    """Largest difference of each layer in steps, and of the outputs.
+
+    The network's layers are given what the graph's were given, so that differences do not add up. The
+    graph runs as it is written, without the kernels of this processor.
+    """
+    model = onnx.load(str(path))
+    exposed = {
+        _quantizer_name(name): name
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear"
+        for name in node.output
+        if name.endswith(_MARK_RESULT)
+    }
+    for name in exposed.values():
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    names = [COVERAGE_NAME, BOXES_NAME, *exposed.values()]
+    session = _session(model.SerializeToString(), optimize=False)
+    found = dict(zip(names, session.run(names, {INPUT_NAME: picture}), strict=True))
+    steps: dict[str, float] = {}
+
+    def take_over(name: str, quantizer: Quantizer) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def hook(layer: nn.Module, _: Any, output: Tensor) -> Tensor:
+            theirs = torch.from_numpy(found[exposed[name]])
+            steps[name] = float((output - theirs).abs().max()) * LEVELS / float(quantizer.amax)
+            return theirs
+
+        return hook
+
+    hooks = [
+        layer.register_forward_hook(take_over(name, layer))
+        for name, layer in network.named_modules()
+        if isinstance(layer, Quantizer) and layer.axis is None
+    ]
+    try:
+        with torch.no_grad():
+            outputs: tuple[Tensor, Tensor] = ExportableDetectNet(network).eval()(torch.from_numpy(picture))
+    finally:
+        for handle in hooks:
+            handle.remove()
+    heads = max(
+        float(np.abs(found[name] - output.numpy()).max())
+        for name, output in zip((COVERAGE_NAME, BOXES_NAME), outputs, strict=True)
+    )
+    return steps, heads
+
+
+def _quantizer_name(tensor: str) -> str:
+    """The quantizer that rounds a tensor, such as ``/network/stages.0/stages.0.1/output_quantizer/...``."""
+    parts: list[str] = []
+    for part in tensor.removesuffix(_MARK_RESULT).split("/")[2:]:
+        if parts and part.startswith(parts[-1] + "."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts)
 
 
 def write_calibration(scales: Mapping[str, float], path: Path) -> None:
@@ -105,26 +162,17 @@ def write_calibration(scales: Mapping[str, float], path: Path) -> None:
     temporary.replace(path)
 
 
-def _pictures(config: TrainingConfig) -> NDArray[np.float32]:
-    """Two pictures (2, 3, H, W) in 0..1 with coarse and fine structure, always the same."""
+def _picture(config: TrainingConfig) -> NDArray[np.float32]:
+    """A picture (1, 3, H, W) in 0..1 with coarse and fine structure, always the same."""
     rng = np.random.default_rng(0)
     height, width = config.input.height, config.input.width
-    coarse = torch.from_numpy(rng.random((2, 3, height // 32, width // 32), np.float32))
+    coarse = torch.from_numpy(rng.random((1, 3, height // 32, width // 32), np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear").numpy()
     return np.clip(smooth + rng.normal(0, 0.05, smooth.shape), 0, 1).astype(np.float32)
 
 
-def _run_network(network: DetectNet, pictures: NDArray[np.float32]) -> Outputs:
-    with torch.no_grad():
-        outputs: tuple[Tensor, Tensor] = ExportableDetectNet(network).eval()(torch.from_numpy(pictures))
-    return outputs[0].numpy(), outputs[1].numpy()
-
-
-def _run_graph(path: Path, pictures: NDArray[np.float32]) -> Outputs:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    coverage, boxes = session.run([COVERAGE_NAME, BOXES_NAME], {INPUT_NAME: pictures})
-    return coverage, boxes
-
-
-def _rms(values: NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+def _session(model: str | bytes, *, optimize: bool = True) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -190,6 +190,10 @@ def _check_names(network: nn.Module, keep_float: Sequence[str]) -> None:
 
 def _set_ranges(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     for name, layer in network.named_modules():
+        if not isinstance(layer, Quantizer) or layer.axis is not None:
+            continue
         amax = state.get(name + AMAX)
-        if amax is not None and hasattr(layer, "amax"):
+        if amax is None:
+            raise QuantizationError(f"weights of another network: {name}: expected a range, found none")
+        if layer.amax is None:
             layer.amax = amax.detach().clone()

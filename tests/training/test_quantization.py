@@ -1,0 +1,403 @@
+"""Rounding held to TAO's golden vectors and to plain formulas, the graphs to the network, one whole chain."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("modelopt")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from palletjack_cli.main import app  # noqa: E402
+from palletjack_detection.detector import Detector  # noqa: E402
+from palletjack_detection.image_files import read_image  # noqa: E402
+from palletjack_detection.model_folder import load_model_spec  # noqa: E402
+from palletjack_training.compression import int8_export, quantize  # noqa: E402
+from palletjack_training.compression.int8_export import compare_variants, unrounded, write_graphs  # noqa: E402
+from palletjack_training.compression.int8_graph import realize  # noqa: E402
+from palletjack_training.compression.marked_graph import marked_graph  # noqa: E402
+from palletjack_training.compression.prune import PruneRequest, prune_weights  # noqa: E402
+from palletjack_training.compression.quantize import QuantizedConv, quantize_network  # noqa: E402
+from palletjack_training.compression.rebuild import rebuild_network  # noqa: E402
+from palletjack_training.compression.rounding import (  # noqa: E402
+    QuantizationError,
+    round_activation,
+    round_kernel,
+    tao_round,
+    tao_round_kernel,
+)
+from palletjack_training.config import TrainingConfig, load_config  # noqa: E402
+from palletjack_training.export import ExportError, export_model  # noqa: E402
+from palletjack_training.network import DetectNet, build_network  # noqa: E402
+from palletjack_training.trainer import RunRequest, run_training  # noqa: E402
+from palletjack_training.weights_file import (  # noqa: E402
+    Weights,
+    WeightsError,
+    is_quantized,
+    load_weights,
+    save_weights,
+)
+
+GOLDEN = Path(__file__).parents[2].parent / "shared/tao_golden/fakequant.npz"
+SMALL = ["input.width=192", "input.height=128", "network.weights=none", "network.freeze_norm=false"]
+LITE = [*SMALL, "network.neck_channels=32", "network.neck_blocks=1"]
+
+
+def test_tao_rounding_equals_the_golden_vectors() -> None:
+    if not GOLDEN.is_file():
+        pytest.skip(f"{GOLDEN} is not at hand: golden vectors of NVIDIA's code")
+    golden = np.load(GOLDEN)
+    values = torch.from_numpy(golden["x"]).requires_grad_()
+    rounded = tao_round(values, torch.tensor(float(golden["M"])))
+    np.testing.assert_allclose(rounded.detach().numpy(), golden["qx"], atol=1e-6)
+    rounded.sum().backward()
+    np.testing.assert_array_equal(values.grad.numpy(), golden["grad"])  # type: ignore[union-attr]
+    kernel = tao_round_kernel(torch.from_numpy(golden["w"]))
+    np.testing.assert_allclose(kernel.numpy(), golden["qw"], atol=1e-6)
+
+
+def test_rounding_of_activations_and_its_gradient() -> None:
+    values = torch.linspace(-5, 5, 4001, requires_grad=True)
+    rounded = round_activation(values, torch.tensor(2.54))
+    step = 2.54 / 127
+    expected = np.clip(np.rint(values.detach().numpy().astype(np.float64) / step), -128, 127) * step
+    assert np.abs(rounded.detach().numpy() - expected).max() <= step + 1e-5  # Ties may go either way.
+    assert (np.abs(rounded.detach().numpy() - expected) < 1e-5).mean() > 0.99
+    rounded.sum().backward()
+    inside = (values.detach() > -2.55) & (values.detach() < 2.53)
+    assert values.grad is not None
+    assert (values.grad[inside] == 1).all()
+    assert (values.grad[values.detach().abs() > 2.6] == 0).all()
+    # Half precision goes in and out, but is not what is computed with.
+    half = torch.linspace(-2.5, 2.5, 999).bfloat16()
+    exact = round_activation(half.float(), torch.tensor(2.54)).bfloat16()
+    assert torch.equal(round_activation(half, torch.tensor(2.54)), exact)
+
+
+def test_each_channel_of_a_kernel_has_its_own_range() -> None:
+    torch.manual_seed(0)
+    kernel = torch.randn(6, 4, 3, 3) * torch.logspace(-3, 1, 6)[:, None, None, None]
+    kernel[2] = 0
+    rounded = round_kernel(kernel)
+    for channel, found in zip(kernel, rounded, strict=True):
+        step = float(channel.abs().max()) / 127
+        assert float((channel - found).abs().max()) <= step / 2 + 1e-9
+        assert len(found.unique()) <= 255
+    assert (rounded[2] == 0).all()
+
+
+def quantized(name: str, extra: list[str]) -> tuple[TrainingConfig, DetectNet]:
+    """A calibrated network whose outputs vary over the picture."""
+    config = load_config(name, [*extra, "quantization.enabled=true"])
+    torch.manual_seed(1)
+    network = build_network(config, load_weights=False)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)
+    # Statistics of real activations, so that these neither die out nor overflow.
+    network.train()
+    pictures = [torch.from_numpy(int8_export._picture(config))]
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = 1.0
+        network(pictures[0])
+        for head in (network.coverage, network.boxes):
+            head.weight *= 30
+    quantize_network(network, config.quantization, pictures, torch.device("cpu"))
+    return config, network.eval()
+
+
+@pytest.fixture(scope="module")
+def lite() -> tuple[TrainingConfig, DetectNet]:
+    return quantized("palletjack_lite", LITE)
+
+
+def test_what_is_rounded_and_what_is_not(lite: tuple[TrainingConfig, DetectNet]) -> None:
+    _, network = lite
+    convolutions = {n: m for n, m in network.named_modules() if isinstance(m, QuantizedConv)}
+    kept = {n for n, m in convolutions.items() if isinstance(m.kernel_quantizer, torch.nn.Identity)}
+    assert kept == {"coverage", "boxes"}
+    assert float(network.backbone.stem.input_quantizer.amax) == 1.0  # type: ignore[union-attr]
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    for name, layer in network.named_modules():
+        if isinstance(layer, quantize.QuantizedSum) or (name in convolutions and name not in kept):
+            assert layer.output_quantizer.amax > 0, name  # type: ignore[union-attr]
+
+
+def test_folding_changes_nothing_before_rounding() -> None:
+    config = load_config("palletjack_resnet18", SMALL)
+    network = build_network(config, load_weights=False).eval()
+    folded = copy.deepcopy(network)
+    quantize_network(folded, config.quantization, [torch.rand(1, 3, 128, 192)], torch.device("cpu"))
+    image = torch.rand(1, 3, 128, 192)
+    for ours, theirs in zip(unrounded(folded).eval()(image), network(image), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_unknown_names_and_missing_ranges_are_refused(lite: tuple[TrainingConfig, DetectNet]) -> None:
+    config = load_config("palletjack_lite", LITE)
+    network = build_network(config, load_weights=False)
+    with pytest.raises(QuantizationError, match=r"keep_float: .*'coverge'; did you mean 'coverage'"):
+        quantize.add_quantizers(network, ["coverge"])
+    full, _ = lite
+    state = dict(lite[1].state_dict())
+    missing = "neck.coarse.output_quantizer._amax"
+    del state[missing]
+    with pytest.raises(WeightsError, match=r"x\.pt: .*neck\.coarse\.output_quantizer: expected a range"):
+        rebuild_network(full, state, "x.pt: ")
+
+
+def test_graphs_are_the_network(lite: tuple[TrainingConfig, DetectNet], tmp_path: Path) -> None:
+    config, network = lite
+    files = write_graphs(network, config, tmp_path)
+    differences = compare_variants(network, files, config)
+    assert set(differences) == {"int8", "int8_cpu"}
+    for difference in differences.values():
+        assert difference.is_small
+        assert difference.steps > 0.4 or difference.heads > 0  # The comparison compares two things.
+
+    graph = onnx.load(str(files.variants["int8"])).graph
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert tensors[node.input[2]].dtype == np.int8
+            assert tensors[node.input[2]] == 0
+    assert not any(node.domain for node in graph.node)
+    # The ranges for older TensorRT are those of tensors that the FP32 graph has.
+    plain = onnx.load(str(files.plain)).graph
+    names = {"input_1:0", *(name for node in plain.node for name in node.output)}
+    assert set(files.scales) <= names
+    assert files.scales["input_1:0"] == 1.0
+    assert "DequantizeLinear" not in {node.op_type for node in plain.node}
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.05])
+def test_a_wrong_scale_of_one_layer_is_noticed(
+    factor: float, lite: tuple[TrainingConfig, DetectNet], tmp_path: Path
+) -> None:
+    config, network = lite
+    files = write_graphs(network, config, tmp_path)
+    for path in files.variants.values():
+        model = onnx.load(str(path))
+        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        scale = next(
+            tensors[node.input[1]]
+            for node in model.graph.node
+            if node.op_type == "QuantizeLinear" and "stages.3" in node.output[0]
+        )
+        wrong = np.asarray(onnx.numpy_helper.to_array(scale) * np.float32(factor))
+        scale.CopyFrom(onnx.numpy_helper.from_array(wrong, scale.name))
+        onnx.save(model, str(path))
+    for difference in compare_variants(network, files, config).values():
+        assert not difference.is_small
+        assert "stages.3" in difference.layer
+
+
+@pytest.mark.parametrize("name", ["palletjack_lite", "palletjack_resnet18"])
+def test_onnx_runtime_stays_in_int8(
+    name: str, lite: tuple[TrainingConfig, DetectNet], tmp_path: Path
+) -> None:
+    """Only the heads are left in FP32, and only what leads into them is converted."""
+    config, network = lite if name == "palletjack_lite" else quantized(name, SMALL)
+    files = write_graphs(network, config, tmp_path)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(str(files.variants["int8_cpu"]), options, providers=["CPUExecutionProvider"])
+    optimized = onnx.load(str(tmp_path / "optimized.onnx")).graph
+    kinds = collections.Counter(node.op_type for node in optimized.node)
+    convolutions = sum(isinstance(layer, torch.nn.Conv2d) for layer in network.modules())
+    sums = sum(isinstance(layer, quantize.QuantizedSum) for layer in network.modules())
+    assert kinds["QLinearConv"] == convolutions - 2
+    assert kinds["Conv"] + kinds["FusedConv"] == 2
+    assert kinds["QLinearAdd"] == sums
+    assert kinds["QuantizeLinear"] == 1
+    assert not kinds["Clip"] + kinds["Relu"] + kinds["Add"]
+    # INT8 kernels, not FP32 ones with marks.
+    small = files.variants["int8_cpu"].stat().st_size
+    assert small < 0.45 * files.plain.stat().st_size
+
+
+def test_the_same_weights_give_the_same_bytes(lite: tuple[TrainingConfig, DetectNet], tmp_path: Path) -> None:
+    config, network = lite
+    first, second = (marked_graph(network, config, tmp_path / name) for name in ("a", "b"))
+    for target in ("float", "int8", "int8_cpu"):
+        ours, theirs = (realize(marked, target) for marked in (first, second))  # type: ignore[arg-type]
+        assert ours.SerializeToString() == theirs.SerializeToString()
+
+
+def test_a_channel_of_zeros_with_a_bias_survives(tmp_path: Path) -> None:
+    config, network = quantized("palletjack_lite", LITE)
+    stem = network.backbone.stem
+    with torch.no_grad():
+        stem.weight[3] = 0  # type: ignore[union-attr, index]
+        stem.weight[5] *= 1e-9  # type: ignore[union-attr, index]
+        stem.bias[3] = stem.bias[5] = 2.0  # type: ignore[union-attr, index]
+    differences = compare_variants(network, write_graphs(network, config, tmp_path), config)
+    assert all(difference.is_small for difference in differences.values())
+
+
+def test_a_model_folder_holds_all_forms(lite: tuple[TrainingConfig, DetectNet], tmp_path: Path) -> None:
+    config, network = lite
+    weights = Weights(config, network.state_dict(), {"quantization": "trained"})
+    save_weights(weights, tmp_path / "weights.pt")
+    again = load_weights(tmp_path / "weights.pt")
+    for key, tensor in weights.state.items():
+        assert torch.equal(again.state[key], tensor), key  # Not even by half precision.
+    result = export_model(again, tmp_path / "model", "mine")
+    assert set(result.variants) == {"int8", "int8_cpu"}
+    spec = load_model_spec(tmp_path / "model")
+    assert spec.precision == "int8"
+    assert spec.network_file("auto", "cpu") == "model_int8_cpu.onnx"
+    assert spec.network_file("auto", "tensorrt") == "model_int8.onnx"
+    scales = json.loads((tmp_path / "model/cal.json").read_text())["tensor_scales"]
+    assert scales["input_1:0"] == 1.0
+
+    # An FP32 model in its place takes the ranges away.
+    plain = load_config("palletjack_lite", LITE)
+    state = build_network(plain, load_weights=False).state_dict()
+    export_model(Weights(plain, state), tmp_path / "model", "mine")
+    assert not (tmp_path / "model/cal.json").exists()
+    assert load_model_spec(tmp_path / "model").variants == {}
+
+
+def test_a_graph_with_other_numbers_is_not_written(
+    lite: tuple[TrainingConfig, DetectNet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, network = lite
+    monkeypatch.setattr(int8_export, "LARGEST_STEPS", -1.0)
+    with pytest.raises(ExportError, match="not written: int8: differs"):
+        export_model(Weights(config, network.state_dict()), tmp_path / "model", "mine")
+    assert not (tmp_path / "model").exists()
+
+
+def test_only_what_is_used_of_model_optimizer_is_needed() -> None:
+    """Its architecture search imports SciPy and PuLP; a robot's or a trainer's machine may lack both."""
+    code = (
+        "import importlib.machinery as m\n"
+        "find = m.PathFinder.find_spec\n"
+        "hidden = ('scipy', 'pulp')\n"
+        "m.PathFinder.find_spec = staticmethod(\n"
+        "    lambda n, *a: None if n.split('.')[0] in hidden else find(n, *a))\n"
+        "from palletjack_training.compression import quantizers\n"
+        "quantizers.activation_quantizer(), quantizers.kernel_quantizer()\n"
+        "import sys\n"
+        "assert not [n for n in sys.modules if n.split('.')[0] in hidden]\n"
+        "try:\n"
+        "    import scipy\n"
+        "except ModuleNotFoundError:\n"
+        "    print('missing, as it should be')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "missing, as it should be" in run.stdout
+
+
+@pytest.mark.long
+def test_the_whole_chain(tmp_path: Path, write_frames: Callable) -> None:
+    """Train, prune, fine-tune, train through rounding (stopped and resumed), export, detect."""
+    write_frames(tmp_path / "set", 16)
+    data = (tmp_path / "set",)
+    quiet = [
+        "trainer.snapshots=0",
+        "trainer.validate_every=1000",
+        "trainer.batch_size=4",
+        "augment.enabled=false",
+        "trainer.ema_decay=0.8",
+        "network.norm_momentum=0.3",
+        "trainer.backbone_lr_factor=1",
+    ]
+    small = load_config("palletjack_lite", [*LITE, *quiet, "trainer.steps=60"])
+    run_training(small, RunRequest(data, tmp_path / "dense"))
+    prune_weights(tmp_path / "dense/weights.pt", tmp_path / "pruned.pt", PruneRequest(macs=0.6))
+    tuned = run_training(small, RunRequest(data, tmp_path / "tuned", initial=tmp_path / "pruned.pt"))
+    assert tuned["pruning"][0]["macs_kept"] <= 0.6
+
+    options = [
+        "quantization.enabled=true",
+        "quantization.calibration_frames=8",
+        "schedule.learning_rate=2e-4",
+    ]
+    qat = load_config("palletjack_lite", [*LITE, *quiet, *options, "trainer.steps=8"])
+    with pytest.raises(WeightsError, match="stem"):
+        run_training(small, RunRequest(data, tmp_path / "x", initial=_with_wrong_stem(tmp_path)))
+    initial = tmp_path / "tuned/weights.pt"
+    run_training(qat, RunRequest(data, tmp_path / "qat", initial=initial, stop_after=4))
+    resumed = run_training(qat, RunRequest(data, tmp_path / "qat", initial=initial, resume=True))
+    assert resumed["steps"] == 8
+    assert resumed["quantization"] == "trained"
+    assert resumed["pruning"] == tuned["pruning"]
+    weights = load_weights(tmp_path / "qat/weights.pt")
+    assert is_quantized(weights.state)
+
+    # The same steps without a stop end at the same weights.
+    run_training(qat, RunRequest(data, tmp_path / "whole", initial=initial))
+    whole = load_weights(tmp_path / "whole/weights.pt")
+    for key, tensor in whole.state.items():
+        torch.testing.assert_close(weights.state[key], tensor, rtol=1e-4, atol=1e-5)
+
+    with pytest.raises(WeightsError, match="quantization"):
+        run_training(small, RunRequest(data, tmp_path / "y", initial=tmp_path / "qat/weights.pt"))
+    export_model(weights, tmp_path / "model", "mine", threshold=0.3)
+    detectors = {name: Detector.load(tmp_path / "model", precision=name) for name in ("fp32", "int8")}
+    for path in sorted((tmp_path / "set/images").iterdir())[:4]:
+        plain, rounded = (detector.detect(read_image(path)) for detector in detectors.values())
+        assert len(plain.boxes) > 0
+        assert len(rounded.boxes) == len(plain.boxes)
+        np.testing.assert_allclose(np.sort(rounded.boxes, 0), np.sort(plain.boxes, 0), atol=4.0)
+
+
+def _with_wrong_stem(folder: Path) -> Path:
+    weights = load_weights(folder / "tuned/weights.pt")
+    state = {**weights.state, "backbone.stem.conv.weight": torch.zeros(40, 3, 3, 3)}
+    save_weights(Weights(weights.config, state), folder / "wrong.pt")
+    return folder / "wrong.pt"
+
+
+def test_the_commands_quantize_and_its_errors(tmp_path: Path, write_frames: Callable) -> None:
+    write_frames(tmp_path / "set", 4)
+    config = load_config("palletjack_lite", LITE)
+    network = build_network(config, load_weights=False)
+    save_weights(Weights(config, network.state_dict(), {"steps": 1}), tmp_path / "w.pt")
+
+    def run(source: str, out: str, *more: str) -> tuple[int, str]:
+        images = str(tmp_path / "set/images")
+        arguments = ["quantize", "--checkpoint", str(tmp_path / source), "--images", images]
+        result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / out), *more])
+        return result.exit_code, result.output
+
+    code, output = run("w.pt", "q.pt", "--calibration", "max", "--keep-float", "coverage")
+    assert code == 0, output
+    weights = load_weights(tmp_path / "q.pt")
+    assert weights.provenance["quantization"] == "calibrated"
+    assert weights.config.quantization.keep_float == ("coverage",)
+    rebuilt = rebuild_network(weights.config, weights.state)
+    assert not isinstance(rebuilt.boxes.kernel_quantizer, torch.nn.Identity)  # type: ignore[union-attr]
+
+    code, output = run("q.pt", "again.pt")
+    assert code == 1
+    assert "q.pt: expected weights without quantization" in output
+    code, output = run("w.pt", "no.pt", "--keep-float", "stem")
+    assert code == 1
+    assert "keep_float" in output
+    assert not (tmp_path / "no.pt").exists()
+    pruned = CliRunner().invoke(
+        app,
+        ["prune", "--checkpoint", str(tmp_path / "q.pt"), "--out", str(tmp_path / "p.pt"), "--macs", "0.5"],
+    )
+    assert pruned.exit_code == 1
+    assert "prune first, then quantize" in pruned.output
