@@ -59,6 +59,17 @@ def test_the_page_shows_both_models_frame_by_frame(annotated: Path, tmp_path: Pa
     assert "intervals_95" in json.loads((report / "report.json").read_text())
 
 
+def test_a_model_that_finds_nothing_gets_its_page_too(annotated: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("{}")
+    report = tmp_path / "report"
+    evaluate(annotated, "--predictions", str(nothing), "--report", str(report))
+    assert json.loads((report / "report.json").read_text())["at_threshold"]["fn"] == 2
+    html = (report / "index.html").read_text()
+    assert "0 found, 1 missed, 0 false alarms" in html
+    assert (report / "precision_recall.png").stat().st_size > 3000
+
+
 def test_the_printed_numbers_are_complete_and_need_no_report(annotated: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice.json"
     box = TRUCKS["a.png"]

@@ -164,7 +164,9 @@ def _plot_precision_recall(path: Path, outcomes: Outcomes, threshold: float, ap5
     figure, axes = _axes("recall", "precision", f"AP50 {ap50:.3f}")
     axes.step([0.0, *recall], [1.0, *precision], where="post", color="0.7", label="measured")
     envelope = np.maximum.accumulate(precision[::-1])[::-1] if len(precision) else precision
-    axes.step([0.0, *recall], [*envelope[:1], *envelope], where="pre", color="C0", label="interpolated")
+    # A model that finds nothing has a curve of its start alone.
+    first = envelope[:1] if len(envelope) else [1.0]
+    axes.step([0.0, *recall], [*first, *envelope], where="pre", color="C0", label="interpolated")
     above = np.flatnonzero(scores >= threshold)
     if len(above):
         axes.plot(recall[above[-1]], precision[above[-1]], "o", color="C3", label=f"threshold {threshold:g}")
