@@ -1,4 +1,4 @@
-"""The commands ``palletjack prune``, ``quantize``, ``sensitivity`` and ``compression-table``."""
+"""The commands ``palletjack prune`` and ``palletjack quantize``."""
 
 from __future__ import annotations
 
