@@ -25,6 +25,11 @@ def prune(
         Literal["global", "uniform"],
         typer.Option(help="Rank all layers together, or cut each by the same share."),
     ] = "global",
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images: rank channels by what they do there, not by their weights."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Images to take, spread over the folder.", min=1)] = 16,
     threshold: Annotated[
         float,
         typer.Option("--threshold", "-pth", help="TAO: keep filters above this share of the largest.", min=0),
@@ -44,7 +49,9 @@ def prune(
 
     Example: `palletjack prune --checkpoint out/run/weights.pt --out out/pruned.pt --macs 0.5`
     """
+    from palletjack_detection.image_files import ImageFileError, list_images
     from palletjack_training.compression.dependency_pruning import PruningError
+    from palletjack_training.compression.post_training import evenly
     from palletjack_training.compression.prune import (
         PruneRequest,
         channel_table,
@@ -57,9 +64,11 @@ def prune(
 
     rule = TaoRule(threshold, granularity, minimum, equalization)
     try:
-        result = prune_weights(checkpoint, out, PruneRequest(method, macs, latency_ms, scope, rule))
+        chosen = () if images is None else tuple(evenly(list_images(images), frames))
+        request = PruneRequest(method, macs, latency_ms, scope, chosen, rule)
+        result = prune_weights(checkpoint, out, request)
         write_report(result, out.with_suffix(".json"))
-    except (WeightsError, PruningError, OSError) as error:
+    except (WeightsError, PruningError, ImageFileError, OSError) as error:
         _fail(error)
     typer.echo(channel_table(result))
     typer.echo(f"{out}: {summary_line(result)}")

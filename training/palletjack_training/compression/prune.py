@@ -8,17 +8,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
+from palletjack_detection.image_files import read_image
+from palletjack_detection.preprocess import Preprocessor
 from palletjack_training.compression.cost import NetworkCost, measure_latency, network_cost
 from palletjack_training.compression.dependency_pruning import (
     PruningError,
     Scope,
+    prune_by_activation,
     prune_by_dependency,
     relative_macs,
 )
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.compression.tao_pruning import TaoRule, prune_by_tao_rule
+from palletjack_training.model_spec import input_spec
 from palletjack_training.network import DetectNet
 from palletjack_training.weights_file import Weights, is_quantized, load_weights, save_weights
 
@@ -28,12 +33,16 @@ _LATENCY_EVERY = 0.05
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """How to prune: TAO's rule, or by dependency to a share of MACs or to milliseconds on this CPU."""
+    """How to prune: TAO's rule, or by dependency to a share of MACs or to milliseconds on this CPU.
+
+    With ``images`` the dependency graph's channels are ranked by what they do on them, else by their weights.
+    """
 
     method: Literal["tao", "dependency"] = "dependency"
     macs: float | None = None
     latency_ms: float | None = None
     scope: Scope = "global"
+    images: tuple[Path, ...] = ()
     rule: TaoRule = field(default_factory=TaoRule)
 
 
@@ -50,6 +59,9 @@ def prune_weights(source: Path, out: Path, request: PruneRequest) -> dict[str, A
     before, layers_before = network_cost(network, *size), _channels(network)
     if request.method == "tao":
         prune_by_tao_rule(network, request.rule)
+    elif request.images:
+        images = _read(request.images, weights)
+        prune_by_activation(network, images, _target(network, weights, request))
     else:
         prune_by_dependency(network, _target(network, weights, request), scope=request.scope)
     after = network_cost(network, *size)
@@ -69,11 +81,19 @@ def prune_weights(source: Path, out: Path, request: PruneRequest) -> dict[str, A
     }
 
 
+def _read(paths: tuple[Path, ...], weights: Weights) -> torch.Tensor:
+    """Images (B, 3, H, W) in 0..1, fitted as the robot fits them."""
+    prepare = Preprocessor(input_spec(weights.config))
+    return torch.cat([torch.from_numpy(prepare(read_image(path))[0].copy()) for path in paths])
+
+
 def _asked(request: PruneRequest, before: NetworkCost, after: NetworkCost) -> dict[str, Any]:
     how: dict[str, Any] = {"method": request.method}
-    how |= asdict(request.rule) if request.method == "tao" else {"scope": request.scope}
-    if request.method == "dependency":
-        how |= {"macs": request.macs, "latency_ms": request.latency_ms}
+    if request.method == "tao":
+        how |= asdict(request.rule)
+    else:
+        rank = {"frames": len(request.images)} if request.images else {"scope": request.scope}
+        how |= rank | {"macs": request.macs, "latency_ms": request.latency_ms}
     kept = {
         "parameters_kept": round(after.parameters / before.parameters, 4),
         "macs_kept": round(after.macs / before.macs, 4),
