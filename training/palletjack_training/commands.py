@@ -29,6 +29,10 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Start from these weights (a snapshot or checkpoint).")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the network that --initial was pruned from: learn from it as well."),
+    ] = None,
     qat: Annotated[
         bool, typer.Option("--qat", help="Train through INT8 rounding; for --initial weights, at a low rate.")
     ] = False,
@@ -65,6 +69,7 @@ def train(
         time_limit=time_limit,
         resume=resume,
         initial=initial,
+        teacher=teacher,
     )
     try:
         settings = load_config(config, overrides)

@@ -41,15 +41,16 @@ class NetworkConfig(_Section):
 
     ``weights`` is ``imagenet`` (from the installed weight package), ``none``, or the path of a
     state dict of the backbone. ``freeze_norm`` keeps the backbone's batch normalization (statistics
-    and affine) at those weights. ``norm_momentum`` is the share by which the other normalizations'
-    running statistics follow each batch (TAO's is 0.01).
+    and affine) at those weights; ``statistics`` keeps only the statistics, for training after pruning.
+    ``norm_momentum`` is the share by which the other normalizations' running statistics follow each
+    batch (TAO's is 0.01).
     """
 
     architecture: Literal["efficientnet_lite0", "efficientnet_lite2", "resnet18", "resnet34"] = (
         "efficientnet_lite0"
     )
     weights: str = "imagenet"
-    freeze_norm: bool = True
+    freeze_norm: bool | Literal["statistics"] = True
     norm_momentum: float = Field(0.03, gt=0, le=1)
     neck_channels: int = Field(112, ge=8)
     neck_blocks: int = Field(3, ge=0)
@@ -80,13 +81,15 @@ class LossConfig(_Section):
     """``tao``: weighted BCE and L1 with auto-weighting. ``focal_giou``: quality focal loss and GIoU.
 
     With ``focal_giou`` the box loss is GIoU plus ``side_weight`` times the mean error of the four
-    sides relative to the object's size.
+    sides relative to the object's size. A run with a teacher adds ``teacher_weight`` times the same loss
+    against what the teacher says.
     """
 
     kind: Literal["tao", "focal_giou"] = "focal_giou"
     focal_gamma: float = Field(2.0, ge=0)
     focal_alpha: float = Field(0.5, gt=0, lt=1)
     box_weight: float = Field(2.0, ge=0)
+    teacher_weight: float = Field(1.0, ge=0)
     side_weight: float = Field(0.25, ge=0)
     positive_coverage: float = Field(0.5, gt=0, le=1)
     foreground_weight: float = Field(0.05, gt=0, lt=1)

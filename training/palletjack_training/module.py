@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames
 from palletjack_training.augment_colour import change_colours, cut_out
 from palletjack_training.config import TrainingConfig
+from palletjack_training.distillation import Teacher
 from palletjack_training.frames import FrameOrder
 from palletjack_training.kitti_cache import FrameCache
 from palletjack_training.losses import (
@@ -107,6 +108,7 @@ class DetectNetModule(lightning.LightningModule):
         self.best = Best()
         self.last_images: tuple[Tensor, BoxBatch] | None = None
         self.last_terms: LossTerms | None = None
+        self.teacher: Teacher | None = None
         self.layout = layout_of(network)
         self._cache = cache
         self._resident = resident
@@ -156,6 +158,8 @@ class DetectNetModule(lightning.LightningModule):
         self._lost = torch.zeros((), device=self.device)
         if self.device.type == "cuda":
             self._prepare_for_cuda()
+        if self.teacher is not None:
+            self.teacher.to(self.device, self.layout)
         self.progress.start()
 
     def _prepare_for_cuda(self) -> None:
@@ -189,6 +193,8 @@ class DetectNetModule(lightning.LightningModule):
         self.last_images = (ready.images, ready.boxes)
         logits, distances = self.run_network(ready.images)
         terms = self.loss(logits, distances, ready.targets)
+        if self.teacher is not None:
+            terms = self._with_teacher(terms, self.teacher, ready.images, logits, distances)
         self._lost += (~torch.isfinite(terms.total.detach())).float()
         self.last_terms = terms
         if self._ahead is not None:
@@ -254,6 +260,17 @@ class DetectNetModule(lightning.LightningModule):
             self.objective.add(*self.order.ranks.mean(costs).unbind())
         total = terms.total + config.weight_l1 * l1_of_convolutions(self.network)
         return LossTerms(total, terms.coverage, terms.boxes)
+
+    def _with_teacher(
+        self, terms: LossTerms, teacher: Teacher, images: Tensor, logits: Tensor, distances: Tensor
+    ) -> LossTerms:
+        """``terms`` with what the teacher says of the same images added to the total."""
+        config = self.config
+        said = teacher.targets(images.contiguous(memory_format=self.layout))
+        learned = focal_giou_loss(logits, distances, said, config.loss, config.targets, self.order.ranks.mean)
+        return LossTerms(
+            terms.total + config.loss.teacher_weight * learned.total, terms.coverage, terms.boxes
+        )
 
     def _augment(self, images: Tensor, boxes: BoxBatch, rng: np.random.Generator) -> tuple[Tensor, BoxBatch]:
         geometry, colour = self.config.augment.geometry, self.config.augment.colour

@@ -83,11 +83,11 @@ class DetectNet(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             return self.coverage(_single(coverage)), self.boxes(_single(boxes))
 
-    def freeze_backbone_norm(self) -> None:
-        """Freeze every batch normalization of the backbone."""
+    def freeze_backbone_norm(self, *, only_statistics: bool = False) -> None:
+        """Freeze every batch normalization of the backbone, or only its statistics."""
         for layer in self.backbone.modules():
             if isinstance(layer, ConvNorm):
-                layer.freeze()
+                layer.keep_statistics() if only_statistics else layer.freeze()
 
     def _start_heads(self, coverage_bias: float, box_bias: float) -> None:
         """Start from almost no coverage (few cells are objects) and from boxes of positive size."""
@@ -139,5 +139,5 @@ def build_network(config: TrainingConfig, *, load_weights: bool = True) -> Detec
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = config.network.norm_momentum
     if config.network.freeze_norm:
-        network.freeze_backbone_norm()
+        network.freeze_backbone_norm(only_statistics=config.network.freeze_norm == "statistics")
     return network

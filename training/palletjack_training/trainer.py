@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig, save_config
+from palletjack_training.distillation import load_teacher
 from palletjack_training.frames import (
     FrameOrder,
     StepBatches,
@@ -49,6 +50,7 @@ _FINISH_SECONDS = 10.0
 _STREAMING_WORKERS = 8
 _CALIBRATION_BATCH = 4
 _LAYOUTS = (torch.channels_last, torch.contiguous_format)
+_OPTIONAL_PATHS = ("out", "cache_dir", "initial", "teacher")
 _MUST_MATCH = ("classes", "input", "network", "targets", "quantization")
 
 
@@ -58,7 +60,8 @@ class RunRequest:
 
     ``data`` and ``validation`` are KITTI folders; without ``validation`` a share of ``data`` is held
     out. ``time_limit`` in seconds is for the whole command, decoding included. ``initial`` is a weights
-    file or checkpoint of the same network to start from. ``stop_after`` ends the run at that step, to be
+    file or checkpoint of the same network to start from, ``teacher`` one of a larger network to learn from.
+    ``stop_after`` ends the run at that step, to be
     resumed, with the schedule of the whole run.
     """
 
@@ -69,6 +72,7 @@ class RunRequest:
     time_limit: float | None = None
     resume: bool = False
     initial: Path | None = None
+    teacher: Path | None = None
     stop_after: int | None = None
 
 
@@ -107,6 +111,7 @@ def _train(
     source = checkpoint or request.initial
     origin = None if source is None else load_weights(source)
     network = build_network(config) if origin is None else _network_of(origin, config, f"{source}: ")
+    teacher = None if request.teacher is None else load_teacher(request.teacher, config)
     data = _open_data(config, request)
     request.out.mkdir(parents=True, exist_ok=True)
     if ranks.is_first:
@@ -118,6 +123,7 @@ def _train(
     start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
+    module.teacher = teacher
     module.provenance = _provenance(config, request, data, origin)
     validation = Validation(config, data.held_cache, data.held, request.out)
     trainer = _make_trainer(config, request, device, start, validation, ranks)
@@ -148,13 +154,13 @@ def _to_json(request: RunRequest) -> dict[str, Any]:
         "validation": [str(path.absolute()) for path in request.validation],
         **{
             name: None if getattr(request, name) is None else str(getattr(request, name).absolute())
-            for name in ("out", "cache_dir", "initial")
+            for name in _OPTIONAL_PATHS
         },
     }
 
 
 def _from_json(content: dict[str, Any]) -> RunRequest:
-    paths = {name: content[name] and Path(content[name]) for name in ("out", "cache_dir", "initial")}
+    paths = {name: content[name] and Path(content[name]) for name in _OPTIONAL_PATHS}
     several = {name: tuple(map(Path, content[name])) for name in ("data", "validation")}
     return RunRequest(**{**content, **paths, **several})
 
@@ -193,6 +199,7 @@ def _provenance(
         "frames": len(data.taken),
         "seed": config.trainer.seed,
         "initial": None if request.initial is None else request.initial.name,
+        **({} if request.teacher is None else {"teacher": request.teacher.name}),
         **({"pruning": pruning} if pruning else {}),
         **({"quantization": "trained"} if config.quantization.enabled else {}),
     }

@@ -55,18 +55,24 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs, eps=eps, momentum=momentum)
         self.activation = nn.Identity() if activation is None else activation(inplace=True)
         self.frozen = False
+        self._keeps_statistics = False
         self._constant: _Constant | None = None
 
     def freeze(self) -> None:
         """Keep the normalization as it is from now on."""
         self.frozen = True
         self.norm.requires_grad_(False)
+        self.keep_statistics()
+
+    def keep_statistics(self) -> None:
+        """Keep the mean and variance of the normalization from now on; its scale and shift still learn."""
+        self._keeps_statistics = True
         self.norm.eval()
 
     def train(self, mode: bool = True) -> ConvNorm:
-        """Set training mode, except for a frozen normalization."""
+        """Set training mode, except for a normalization that keeps its statistics."""
         super().train(mode)
-        if self.frozen:
+        if self._keeps_statistics:
             self.norm.eval()
         return self
 

@@ -331,7 +331,7 @@ def _set_model(section: Any, config: TrainingConfig) -> None:
     section.arch = "resnet"
     section.num_layers = _LAYERS[config.network.architecture]
     section.use_batch_norm = True
-    section.freeze_bn = config.network.freeze_norm
+    section.freeze_bn = bool(config.network.freeze_norm)
     section.objective_set.cov.SetInParent()
     section.objective_set.bbox.scale = config.targets.box_scale
     section.objective_set.bbox.offset = config.targets.box_offset
