@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, default=ROWS, help="rows to run (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--rows", nargs="*", help="names of the rows; all if left out")
-    parser.add_argument("--steps", type=int, default=1500, help="training steps of each row")
+    parser.add_argument("--steps", type=int, default=1200, help="training steps of each row")
     parser.add_argument("--frames", type=int, help="frames of each data set; those of the plan if left out")
     parser.add_argument("--data", type=Path, help="frames of the base that are there already")
     parser.add_argument("--held-out", type=Path, help="held-out frames that are there already")
@@ -182,6 +183,7 @@ def run_row(plan: Plan, row: Row, options: argparse.Namespace, number: int) -> d
     temporary = done.with_suffix(".tmp")
     temporary.write_text(json.dumps(result, indent=2) + "\n")
     os.replace(temporary, done)
+    shutil.rmtree(folder / "train" / "cache", ignore_errors=True)
     return result
 
 
