@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palletjack_sdg.dataset import write_whole
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".usd", ".usda", ".usdc", ".usdz")
 PREFIX = "assets:"
 
 
