@@ -25,7 +25,7 @@ def load(name: str) -> ModuleType:
 
 def test_seconds_are_read_off_between_neighbours_and_never_beyond_the_curve() -> None:
     cycles = load("cycles")
-    rows = [{"seconds": 8.0, "psnr_db": 34.0}, {"seconds": 2.0, "psnr_db": 30.0}]
+    rows = [{"cpu_seconds": 8.0, "psnr_db": 34.0}, {"cpu_seconds": 2.0, "psnr_db": 30.0}]
     assert cycles.seconds_at(rows, 32.0) == pytest.approx(4.0)
     assert cycles.seconds_at(rows, 30.0) == pytest.approx(2.0)
     assert cycles.seconds_at(rows, 29.0) is None

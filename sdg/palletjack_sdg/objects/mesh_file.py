@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from palletjack_sdg.asset_index import PREFIX, AssetError, find
+from palletjack_sdg.asset_index import AssetError, digest, find
 from palletjack_sdg.geometry import FloatArray, Material, Part, Prop
 from palletjack_sdg.objects.family import ObjectFamily, ObjectParams
 from palletjack_sdg.objects.file_mesh import DEFAULT_ROUGHNESS, FileMesh, MeshFile, textured
@@ -30,11 +29,6 @@ class MeshFileParams(ObjectParams):
     up: str
     yaw_deg: float
     class_name: str | None = None
-
-
-def is_asset(family: str) -> bool:
-    """Whether ``family`` names a mesh file."""
-    return family.startswith(PREFIX)
 
 
 @lru_cache(maxsize=256)
@@ -149,4 +143,4 @@ def _color(mesh: Any, material: Any) -> tuple[float, float, float]:
 def _digest(path: Path) -> str:
     if path.suffix.lower() in USD_SUFFIXES:
         return usd_digest(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest(path)
