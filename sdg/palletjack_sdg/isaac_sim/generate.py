@@ -21,9 +21,9 @@ from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, Genera
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.assets import AssetSwap, load_assets
 from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
-from palletjack_sdg.isaac_sim.stage import NO_ENVIRONMENT
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError

@@ -17,16 +17,12 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdShade, Vt
 
 from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.isaac_sim.assets import ReferencedProp
-from palletjack_sdg.isaac_sim.lens import pinhole_around
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, pinhole_around
 from palletjack_sdg.isaac_sim.releases import Semantics
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
 from palletjack_sdg.sensor import srgb_decode
 
-NO_ENVIRONMENT = (
-    "light.environments: only the embedded renderer shows environment maps through gates and windows; "
-    "for Isaac Sim leave the key out"
-)
 APERTURE_MM = 20.955
 CLIPPING_M = (0.1, 1000.0)
 CLASS_TAXONOMY = "class"
