@@ -14,29 +14,30 @@ import numpy as np
 
 
 def main() -> None:
-    """Read the job (scene file, samples, seeds, threads) and write images and seconds."""
+    """Read the job (scene file, size, threads), then render what each line of standard input asks for.
+
+    A line holds samples and seed. The answer is a line of JSON after RESULT: the image's file, seconds, and
+    seconds of all processors.
+    """
     job = json.loads(Path(sys.argv[1]).read_text())
     data = np.load(job["scene"])
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     set_up(scene, job, data)
-    results = []
-    for number, (samples, seed) in enumerate(job["renders"]):
-        scene.cycles.samples = samples
-        scene.cycles.seed = seed
+    for number, line in enumerate(sys.stdin):
+        scene.cycles.samples, scene.cycles.seed = (int(word) for word in line.split())
         path = Path(job["out"]) / f"cycles_{number}.exr"
         scene.render.filepath = str(path)
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         bpy.ops.render.render(write_still=True)
-        results.append({"samples": samples, "seconds": time.perf_counter() - start, "npy": str(path)})
+        answer = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - start_cpu}
         image = bpy.data.images.load(str(path))
         width, height = image.size
         pixels = np.array(image.pixels[:], dtype=np.float32).reshape(height, width, image.channels)
         np.save(path.with_suffix(".npy"), pixels[::-1, :, :3])
-        results[-1]["npy"] = str(path.with_suffix(".npy"))
         bpy.data.images.remove(image)
-    document = {"version": bpy.app.version_string, "renders": results}
-    (Path(job["out"]) / "cycles.json").write_text(json.dumps(document))
+        answer.update(npy=str(path.with_suffix(".npy")), version=bpy.app.version_string)
+        print("RESULT " + json.dumps(answer), flush=True)
 
 
 def set_up(scene, job, data) -> None:

@@ -21,6 +21,10 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import yaml
+
+from palletjack_sdg.recipe import load_recipe
+
 
 def main() -> int:
     """Generate, compare, write JSON; return the exit status."""
@@ -32,6 +36,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="at least two numbers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--spp", type=int, default=6, help="paths per pixel")
+    parser.add_argument("--max-depth", type=int, default=6, help="longest light path, in segments")
+    parser.add_argument("--width", type=int, help="width of the widest images; as the recipe without it")
     parser.add_argument("--variant", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--keep", type=Path, help="folder for the data sets; temporary without it")
     parser.add_argument("--out", type=Path, help="JSON file; standard output without it")
@@ -39,6 +45,9 @@ def main() -> int:
     if len(options.workers) < 2:
         parser.error(f"--workers: expected at least two numbers, found {options.workers}")
     root = options.keep or Path(tempfile.mkdtemp(prefix="reproducibility_"))
+    name = options.recipe
+    if options.width is not None:
+        options.recipe = str(narrowed(name, options.width, root))
     start = time.monotonic()
     try:
         digests, killed_at = [], None
@@ -61,7 +70,10 @@ def main() -> int:
     result = {
         "what": "files that differ between runs of the same data set",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "recipe": options.recipe,
+        "recipe": name,
+        "width": options.width,
+        "spp": options.spp,
+        "max_depth": options.max_depth,
         "frames": options.frames,
         "workers": options.workers,
         "killed_after_frames": killed_at,
@@ -79,11 +91,25 @@ def main() -> int:
     return int(bool(different))
 
 
+def narrowed(recipe: str, width: int, folder: Path) -> Path:
+    """Write the recipe with all images made smaller, the widest to ``width`` pixels; return the file."""
+    tree = load_recipe(recipe).model_dump(mode="json")
+    sizes = tree["image"]["sizes"]
+    factor = width / max(size["width"] for size in sizes)
+    for size in sizes:
+        size.update(width=round(size["width"] * factor), height=round(size["height"] * factor))
+    path = folder / "narrowed.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return path
+
+
 def command(options: argparse.Namespace, workers: int, out: Path) -> list[str]:
     """Return the command line of one run."""
     return [
         sys.executable, "-m", "palletjack_cli.main", "generate", "--recipe", options.recipe,
         "--frames", str(options.frames), "--seed", str(options.seed), "--spp", str(options.spp),
+        "--max-depth", str(options.max_depth),
         "--variant", options.variant, "--workers", str(workers), "--out", str(out),
         "--plans", "--annotations", "--masks",
     ]  # fmt: skip

@@ -47,7 +47,13 @@ def generate(
     frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the data set.")] = 0,
     start: Annotated[int, typer.Option(min=0, help="Index of the first frame.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that render side by side.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that render side by side; default 1, on a cluster all it holds."),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Render on the Ray cluster at ADDRESS (HOST:PORT, or auto).")
+    ] = None,
     spp: Annotated[int, typer.Option(min=1, help="Paths traced per pixel.")] = 6,
     max_depth: Annotated[int, typer.Option(min=1, help="Longest light path, in segments.")] = 6,
     denoise: Annotated[bool, typer.Option(help="Filter the noise of path tracing.")] = True,
@@ -102,7 +108,8 @@ def generate(
         frames=frames,
         seed=seed,
         start=start,
-        workers=workers,
+        workers=workers or (1 if ray is None else 0),
+        ray=ray,
         render=settings,
         image_format=image_format.value,
         plans=plans,

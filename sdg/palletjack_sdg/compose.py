@@ -8,9 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
-from palletjack_sdg.frame_plan import FramePlan, ObjectPlan, SurfacePlan
+from palletjack_sdg.asset_index import AssetError, digest, find, is_asset
+from palletjack_sdg.environment import Environment
+from palletjack_sdg.environment_maps import make_environment
+from palletjack_sdg.frame_plan import FramePlan, LightPlan, ObjectPlan, SurfacePlan
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.scene import Instance, Matrix4, RectLight, Scene, Surface
 from palletjack_sdg.textures import (
@@ -27,6 +31,8 @@ _REGISTRIES: Mapping[str, Mapping[str, SurfaceMaker]] = {
     "ceiling": CEILING_TEXTURES,
 }
 LEAST_ROUGHNESS = 0.08
+# A picture says nothing of its shine.
+PICTURE_ROUGHNESS = {"floor": 0.55, "wall": 0.8, "ceiling": 0.9}
 
 
 def build_scene(plan: FramePlan) -> Scene:
@@ -34,14 +40,25 @@ def build_scene(plan: FramePlan) -> Scene:
 
     Raises ValueError naming the object or surface whose family, parameters or texture do not exist.
     """
+    environment = None if plan.environment is None else make_environment(plan.environment)
     return Scene(
         instances=tuple(_instance(entry) for entry in plan.objects),
         surfaces=tuple(_surfaces(plan)),
-        lights=tuple(RectLight(light.center, light.u, light.v, light.radiance) for light in plan.lights),
+        lights=tuple(_light(light, environment) for light in plan.lights),
         camera=plan.camera.camera(),
         ambient=plan.ambient,
         metadata={"recipe": plan.recipe, "seed": plan.seed, "index": plan.index, "zone": plan.zone},
+        environment=environment,
     )
+
+
+def _light(light: LightPlan, environment: Environment | None) -> RectLight:
+    opening = light.kind == "daylight"
+    radiance = light.radiance
+    if opening and environment is not None:
+        outward = -np.cross(light.u, light.v)
+        radiance = environment.through(outward / np.linalg.norm(outward))
+    return RectLight(light.center, light.u, light.v, radiance, opening)
 
 
 def object_pose(entry: ObjectPlan) -> Matrix4:
@@ -86,6 +103,8 @@ def _surfaces(plan: FramePlan) -> list[Surface]:
 
 
 def _make_texture(entry: SurfacePlan) -> SurfaceTexture:
+    if is_asset(entry.texture):
+        return _picture(entry)
     registry = _REGISTRIES[entry.kind]
     if entry.texture not in registry:
         known = ", ".join(sorted(registry))
@@ -93,6 +112,18 @@ def _make_texture(entry: SurfacePlan) -> SurfaceTexture:
             f"surface {entry.name}: no {entry.kind} texture {entry.texture!r}; expected one of {known}"
         )
     return registry[entry.texture](np.random.default_rng(entry.seed))
+
+
+def _picture(entry: SurfacePlan) -> SurfaceTexture:
+    pack, path = find(entry.texture, "picture")
+    if digest(path) != entry.sha256:
+        raise AssetError(f"{path}: expected the file with SHA-256 {entry.sha256}, found another")
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise AssetError(f"{path}: expected a picture, found one that does not decode")
+    texture = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    height, width = texture.shape[:2]
+    return SurfaceTexture(texture, (pack.tile_m, pack.tile_m * height / width), PICTURE_ROUGHNESS[entry.kind])
 
 
 def _brightened(texture: np.ndarray, factor: float) -> np.ndarray:

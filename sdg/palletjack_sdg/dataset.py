@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_sdg.kitti import DONT_CARE, KittiObject, read_labels, write_labels
+from palletjack_sdg.kitti import DONT_CARE, KittiObject, label_text, read_labels
 
 MANIFEST_FORMAT = "palletjack-dataset/1"
 MANIFEST_NAME = "dataset.json"
@@ -29,6 +29,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ImageFormat = Literal["jpg", "png"]
 DepthFormat = Literal["png", "npz"]
 MAX_DEPTH_MM = 65535
+# Content by name below the data set's folder.
+FrameFiles = dict[str, bytes]
 
 
 class DatasetError(ValueError):
@@ -108,6 +110,35 @@ class Dataset:
             for leftover in folder.glob(".*.tmp"):
                 leftover.unlink(missing_ok=True)
 
+    def frame_files(
+        self,
+        index: int,
+        image: NDArray[np.uint8],
+        labels: Iterable[KittiObject],
+        extras: FrameExtras | None = None,
+    ) -> FrameFiles:
+        """Return the files of one frame, in the order in which they are written: the image comes last.
+
+        ``image`` is RGB (H, W, 3).
+        """
+        label = self.label(index)
+        files = {label: label_text(label, labels).encode()}
+        if extras is not None:
+            files.update(self._extra_files(index, extras))
+        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.image_format == "jpg" else []
+        path = self.image(index)
+        files[path] = _encoded(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+        return {path.relative_to(self.root).as_posix(): data for path, data in files.items()}
+
+    def write_files(self, files: FrameFiles) -> None:
+        """Write what ``frame_files`` returned.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        for name, data in files.items():
+            write_whole(self.root / name, data)
+
     def write_frame(
         self,
         index: int,
@@ -120,31 +151,30 @@ class Dataset:
         Raises:
             OSError: the disk is full or not writable.
         """
-        write_labels(self.label(index), labels)
-        if extras is not None:
-            self._write_extras(index, extras)
-        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.image_format == "jpg" else []
-        _write_image(self.image(index), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+        self.write_files(self.frame_files(index, image, labels, extras))
 
-    def _write_extras(self, index: int, extras: FrameExtras) -> None:
+    def _extra_files(self, index: int, extras: FrameExtras) -> dict[Path, bytes]:
+        files: dict[Path, bytes] = {}
         if extras.plan_json is not None:
-            write_whole(self.plan(index), extras.plan_json.encode())
+            files[self.plan(index)] = extras.plan_json.encode()
         if extras.annotations is not None:
-            write_whole(self.annotation(index), _json(extras.annotations))
+            files[self.annotation(index)] = _json(extras.annotations)
         if extras.instance_ids is not None:
-            _write_image(self.mask(index), extras.instance_ids.astype(np.uint16))
-            write_whole(self.mask(index).with_suffix(".json"), _json(extras.id_table or {}))
+            path = self.mask(index)
+            files[path] = _encoded(path, extras.instance_ids.astype(np.uint16))
+            files[path.with_suffix(".json")] = _json(extras.id_table or {})
         if extras.depth is not None:
             path = self.depth(index, extras.depth_format)
             if extras.depth_format == "npz":
                 content = io.BytesIO()
                 np.savez_compressed(content, depth=extras.depth)
-                write_whole(path, content.getvalue())
+                files[path] = content.getvalue()
             else:
-                _write_image(path, depth_to_millimetres(extras.depth))
+                files[path] = _encoded(path, depth_to_millimetres(extras.depth))
         if extras.normals is not None:
             encoded = np.rint((extras.normals + 1.0) * (0.5 * 65535.0)).astype(np.uint16)
-            _write_image(self.normals(index), encoded[..., ::-1])
+            files[self.normals(index)] = _encoded(self.normals(index), encoded[..., ::-1])
+        return files
 
 
 def depth_to_millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -155,11 +185,11 @@ def depth_to_millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     )
 
 
-def _write_image(path: Path, pixels: NDArray[Any], options: Sequence[int] = ()) -> None:
+def _encoded(path: Path, pixels: NDArray[Any], options: Sequence[int] = ()) -> bytes:
     encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(pixels), list(options))
     if not encoded:
         raise OSError(f"{path}: OpenCV could not encode an image of shape {pixels.shape}")
-    write_whole(path, data.tobytes())
+    return data.tobytes()
 
 
 def _json(document: dict[str, Any]) -> bytes:

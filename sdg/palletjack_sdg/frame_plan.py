@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from palletjack_sdg.camera_plan import CameraPlan
 from palletjack_sdg.recipe import TruckState, ZoneName
@@ -58,6 +58,12 @@ class SurfacePlan(PlanPart):
     corners: tuple[Point, Point, Point, Point]
     brightness: float = 1.0
     roughness_factor: float = 1.0
+    # Of the picture, where a pack's is the texture.
+    sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(write(self), "sha256")
 
 
 class LightPlan(PlanPart):
@@ -68,6 +74,19 @@ class LightPlan(PlanPart):
     u: Point
     v: Point
     radiance: Point
+
+
+class EnvironmentPlan(PlanPart):
+    """What lies outside: ``name`` is "sky", made from ``seed``, or a pack's map, whose file is ``sha256``.
+
+    ``radiance`` is its mean without the sun, in W/m2/sr; it sets the light of every "daylight".
+    """
+
+    name: str
+    seed: int
+    sha256: str | None
+    rotation_deg: float
+    radiance: float
 
 
 class FramePlan(PlanPart):
@@ -84,4 +103,14 @@ class FramePlan(PlanPart):
     surfaces: tuple[SurfacePlan, ...]
     lights: tuple[LightPlan, ...]
     ambient: Point
+    environment: EnvironmentPlan | None = None
     metadata: dict[str, Any]
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(write(self), "environment")
+
+
+def _without(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    """Leave out ``key`` where it says nothing: plans of recipes without packs keep their bytes."""
+    return {name: value for name, value in tree.items() if name != key or value is not None}

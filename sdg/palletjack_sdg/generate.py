@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 
@@ -23,6 +23,7 @@ from palletjack_sdg.dataset import (
     DatasetError,
     DepthFormat,
     FrameExtras,
+    FrameFiles,
     ImageFormat,
     read_manifest,
     write_manifest,
@@ -46,7 +47,8 @@ class GenerateJob:
     """What to make. ``recipe``: a shipped recipe or mix by name, or a YAML file. Frames ``start`` to
     ``start + frames - 1``. ``workers``: processes. ``time_limit_s``: begin no frame after that.
     ``shard`` (k, n): of these frames only every n-th, from the k-th on, k counted from 1.
-    ``annotations``, ``masks``, ``depth`` and ``normals``: what is written beside images and labels."""
+    ``annotations``, ``masks``, ``depth`` and ``normals``: what is written beside images and labels.
+    ``ray``: address of the Ray cluster that runs the workers; there 0 workers means as many as it holds."""
 
     recipe: str
     out: Path
@@ -63,9 +65,11 @@ class GenerateJob:
     masks: bool = False
     depth: DepthFormat | None = None
     normals: bool = False
+    ray: str | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("frames", 1), ("seed", 0), ("start", 0), ("workers", 1)):
+        fewest = 1 if self.ray is None else 0
+        for name, low in (("frames", 1), ("seed", 0), ("start", 0), ("workers", fewest)):
             value = getattr(self, name)
             if value < low:
                 raise ValueError(f"{name}: expected at least {low}, found {value}")
@@ -132,11 +136,13 @@ class FrameMaker:
         job: GenerateJob,
         renderer: Renderer | None = None,
         dress: Callable[[Scene], Scene] | None = None,
+        recipe: Recipe | RecipeMix | None = None,
     ) -> None:
-        """``renderer``: another than the embedded one. ``dress`` puts other objects in a scene's places."""
+        """``renderer``: another than the embedded one. ``dress`` puts other objects in a scene's places.
+        ``recipe``: that of the job where it was read before, on a machine that may not see its file."""
         self._job = job
         self._dress = dress
-        self._recipe = load_recipes(job.recipe)
+        self._recipe = recipe or load_recipes(job.recipe)
         self._renderer = renderer or create_renderer(replace(job.render, normals=job.normals))
 
     @property
@@ -147,12 +153,23 @@ class FrameMaker:
     def make(self, index: int) -> dict[str, float]:
         """Make and write frame ``index``; return the seconds that each stage took."""
         seconds: dict[str, float] = {}
-        plan = timed(seconds, "plan", lambda: plan_frame(self._recipe.at(index), self._job.seed, index))
-        self.write(plan, seconds)
+        self.write(self.plan(index, seconds), seconds)
         return seconds
+
+    def plan(self, index: int, seconds: dict[str, float]) -> FramePlan:
+        """Plan frame ``index``, adding to ``seconds``."""
+        return cast(
+            FramePlan,
+            timed(seconds, "plan", lambda: plan_frame(self._recipe.at(index), self._job.seed, index)),
+        )
 
     def write(self, plan: FramePlan, seconds: dict[str, float]) -> None:
         """Render, label, develop and write the frame of ``plan``, adding to ``seconds``."""
+        files = self.render(plan, seconds)
+        timed(seconds, "write", lambda: self._job.dataset.write_files(files))
+
+    def render(self, plan: FramePlan, seconds: dict[str, float]) -> FrameFiles:
+        """Return the files of the frame of ``plan``, adding to ``seconds``; nothing is written."""
         seed, index = plan.seed, plan.index
         scene = timed(seconds, "build", lambda: build_scene(plan))
         if self._dress is not None:
@@ -164,8 +181,9 @@ class FrameMaker:
         noise = substream(seed, index, "sensor noise")
         image = timed(seconds, "sensor", lambda: apply_sensor(result.linear, plan.sensor, noise))
         extras = self._extras(plan, scene, result, judged)
-        write = self._job.dataset.write_frame
-        timed(seconds, "write", lambda: write(index, image, label_lines(judged), extras))
+        encode = self._job.dataset.frame_files
+        files = timed(seconds, "write", lambda: encode(index, image, label_lines(judged), extras))
+        return cast(FrameFiles, files)
 
     def _extras(
         self, plan: FramePlan, scene: Scene, result: RenderResult, judged: list[JudgedInstance]
@@ -277,7 +295,7 @@ def job_identity(job: GenerateJob, recipe: Recipe | RecipeMix) -> dict[str, Any]
         "render": job.render.identity(),
         "labels": recipe.labels.model_dump(),
         "extras": identity_of_extras(job),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -318,11 +336,12 @@ def read_identity(root: Path) -> dict[str, Any]:
     return {"extras": {}, **read_manifest(root)}
 
 
-def _versions() -> dict[str, str]:
-    versions = {"opencv": cv2.__version__}
+def versions() -> dict[str, str]:
+    """Return the versions of what decides over a frame's bytes, by package."""
+    found = {"opencv": cv2.__version__}
     for name in ("palletjack", "mitsuba", "drjit", "mitsuba-oidn", "numpy"):
         try:
-            versions[name] = importlib.metadata.version(name)
+            found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

@@ -91,8 +91,8 @@ def format_object(item: KittiObject) -> str:
     return " ".join([name, *numbers])
 
 
-def write_labels(path: Path, objects: Iterable[KittiObject]) -> None:
-    """Write the label file whole or not at all; no object gives an empty file.
+def label_text(path: Path, objects: Iterable[KittiObject]) -> str:
+    """Return the content of the label file ``path``; no object gives an empty one.
 
     Raises:
         KittiFormatError: naming the file, the object's line and its field.
@@ -103,9 +103,19 @@ def write_labels(path: Path, objects: Iterable[KittiObject]) -> None:
             lines.append(format_object(item) + "\n")
         except KittiFormatError as error:
             raise KittiFormatError(f"{path}:{number}: {error}") from None
+    return "".join(lines)
+
+
+def write_labels(path: Path, objects: Iterable[KittiObject]) -> None:
+    """Write the label file whole or not at all; no object gives an empty file.
+
+    Raises:
+        KittiFormatError: naming the file, the object's line and its field.
+    """
+    text = label_text(path, objects)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,12 +7,13 @@ import math
 import numpy as np
 
 from palletjack_sdg.camera_plan import CameraPlan, sample_optics
-from palletjack_sdg.frame_plan import FramePlan, ObjectPlan, SurfacePlan
+from palletjack_sdg.environment_maps import PLAIN, environment_digest
+from palletjack_sdg.frame_plan import EnvironmentPlan, FramePlan, ObjectPlan, SurfacePlan
 from palletjack_sdg.layouts import fittings, goods, occluders, shell, trucks, zones
 from palletjack_sdg.layouts.stage import Stage, area_of
 from palletjack_sdg.placement import FloorBox, Occupancy
 from palletjack_sdg.recipe import Recipe, ZoneName
-from palletjack_sdg.seeding import draw_log_uniform, draw_uniform, draw_weighted, substream
+from palletjack_sdg.seeding import draw_log_uniform, draw_seed, draw_uniform, draw_weighted, substream
 from palletjack_sdg.sensor import sample_sensor
 
 __all__ = ["FramePlan", "ObjectPlan", "SurfacePlan", "plan_frame"]
@@ -66,6 +67,7 @@ def plan_frame(recipe: Recipe, seed: int, index: int) -> FramePlan:
         surfaces=tuple(stage.surfaces),
         lights=tuple(stage.lights),
         ambient=_ambient(recipe, stream("ambient")),
+        environment=_environment(recipe, stream("environment")),
         metadata=_metadata(stage),
     )
 
@@ -115,6 +117,21 @@ def _ambient(recipe: Recipe, rng: np.random.Generator) -> tuple[float, float, fl
     level = draw_log_uniform(rng, recipe.light.ambient)
     tint = draw_uniform(rng, (-0.12, 0.12))
     return round(level * (1 + tint), 6), round(level, 6), round(level * (1 - tint), 6)
+
+
+def _environment(recipe: Recipe, rng: np.random.Generator) -> EnvironmentPlan | None:
+    if not recipe.light.environments:
+        return None
+    name = draw_weighted(rng, recipe.light.environments)
+    if name == PLAIN:
+        return None
+    return EnvironmentPlan(
+        name=name,
+        seed=draw_seed(rng),
+        sha256=environment_digest(name),
+        rotation_deg=round(draw_uniform(rng, (0.0, 360.0)), 3),
+        radiance=round(draw_log_uniform(rng, recipe.light.environment_radiance), 4),
+    )
 
 
 def _metadata(stage: Stage) -> dict[str, object]:

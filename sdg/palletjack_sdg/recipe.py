@@ -17,16 +17,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
 )
 from pydantic_core import ErrorDetails
 
 from palletjack_sdg.asset_index import find as find_asset
+from palletjack_sdg.asset_index import is_asset
 from palletjack_sdg.label_rules import LabelRules
 from palletjack_sdg.objects import catalog
-from palletjack_sdg.objects.mesh_file import is_asset
 from palletjack_sdg.objects.pallet_truck_ranges import TruckRanges
 from palletjack_sdg.recipe_fields import (
     Fraction,
@@ -183,7 +185,9 @@ class PlaceSection(Section):
             str(info.field_name)
         ]
         for name in weights:
-            if name not in known:
+            if is_asset(name):
+                find_asset(name, "picture")
+            elif name not in known:
                 raise ValueError(f"no texture {name!r}{nearest(name, known)}")
         return some_weight(weights) if weights else weights
 
@@ -192,7 +196,9 @@ class LightSection(Section):
     """Light: fluorescent rows, windows and gates, ambient. Radiance in W/m2/sr, temperature in kelvin.
 
     ``lit`` is the range of the share of fixtures that burn. ``daylight`` is the chance of a bright window
-    band or open gate. ``dark_hall`` is the chance that only a few fixtures burn.
+    band or open gate. ``dark_hall`` is the chance that only a few fixtures burn. ``environments`` weighs what
+    is seen through gates and windows: "plain" (white), "sky" (procedural), or a pack's map
+    (``assets:PACK/NAME``); none means plain. ``environment_radiance`` is a map's mean without its sun.
     """
 
     fixture_radiance: LogRange = (6.0, 60.0)
@@ -204,6 +210,26 @@ class LightSection(Section):
     daylight_radiance: LogRange = (8.0, 120.0)
     ambient: LogRange = (0.004, 0.12)
     robot_lamp: Fraction = 0.06
+    environments: dict[str, float] = {}
+    environment_radiance: LogRange = (2.0, 60.0)
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without maps their keys are left out: such a recipe keeps the hash it had before there were any."""
+        tree: dict[str, Any] = write(self)
+        if not self.environments:
+            del tree["environments"], tree["environment_radiance"]
+        return tree
+
+    @field_validator("environments")
+    @classmethod
+    def _known_environments(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name in weights:
+            if is_asset(name):
+                find_asset(name, "environment")
+            elif name not in ("plain", "sky"):
+                raise ValueError(f"no environment {name!r}{nearest(name, ('plain', 'sky'))}")
+        return some_weight(weights) if weights else weights
 
 
 class CameraSection(Section):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from palletjack_sdg.environment import Environment
 from palletjack_sdg.geometry import ByteArray, Prop, Vec3
 
 Matrix4 = NDArray[np.float64]
@@ -50,12 +51,14 @@ class Surface:
 @dataclass(frozen=True)
 class RectLight:
     """A rectangular emitter: ``center``, half-edge vectors ``u`` and ``v`` (their cross product is
-    the side that shines) and linear ``radiance`` RGB in W/m2/sr."""
+    the side that shines) and linear ``radiance`` RGB in W/m2/sr. Through an ``opening`` the camera sees the
+    scene's environment, where there is one."""
 
     center: Vec3
     u: Vec3
     v: Vec3
     radiance: Vec3
+    opening: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,4 @@ class Scene:
     camera: Camera
     ambient: Vec3 = (0.0, 0.0, 0.0)
     metadata: dict[str, object] = field(default_factory=dict)
+    environment: Environment | None = None

@@ -1,8 +1,4 @@
-"""Worker processes that make frames, and the dispatcher that feeds them one frame at a time.
-
-Each worker has a pipe of its own, so one that dies (out of memory, a crash in native code, kill -9)
-takes only its frame with it: the frame is reported as failed and another worker takes its place.
-"""
+"""Who makes the frames of a job: this process, processes of this machine, or those of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -14,13 +10,14 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from palletjack_sdg.dispatch import Died, Dispatcher, Listener, Outcome, Worker
 from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob
 from palletjack_sdg.render.base import RenderError
 
@@ -28,16 +25,11 @@ MAX_DEATHS = 5
 PACKAGE = __name__.partition(".")[0]
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
-Listener = Callable[[FrameReport], None]
-Outcome = tuple[str | None, dict[str, object] | None]
-
 
 @dataclass
-class _Worker:
+class _Process:
     process: BaseProcess
     pipe: Connection
-    frame: int | None = None
-    ready: bool = False
 
 
 def run_frames(
@@ -51,9 +43,14 @@ def run_frames(
         RenderError: the renderer cannot start.
     """
     deadline = None if job.time_limit_s is None else time.monotonic() + job.time_limit_s
+    if maker is None and job.ray is not None:
+        from palletjack_sdg.ray_cluster import RayStaff
+
+        with RayStaff(job) as staff:
+            return Dispatcher(staff, staff.count, indices, listener, deadline).run()
     if maker is not None or job.workers == 1:
         return _run_here(maker or FrameMaker(job), indices, listener, deadline)
-    return _Dispatcher(job, indices, listener, deadline).run()
+    return Dispatcher(ProcessStaff(job), job.workers, indices, listener, deadline).run()
 
 
 def make_frame(maker: FrameMaker, index: int) -> FrameReport:
@@ -61,11 +58,16 @@ def make_frame(maker: FrameMaker, index: int) -> FrameReport:
     try:
         return FrameReport(index, seconds=maker.make(index))
     except Exception as error:
-        fatal = isinstance(error, OSError) and error.errno in FULL_DISK
-        steps = traceback.extract_tb(error.__traceback__)
-        place = [step for step in steps if PACKAGE in step.filename.split(os.sep)][-1]
-        where = f"{os.path.basename(place.filename)}:{place.lineno}"
-        return FrameReport(index, error=f"{type(error).__name__}: {error} ({where})", fatal=fatal)
+        return failed_frame(index, error)
+
+
+def failed_frame(index: int, error: Exception) -> FrameReport:
+    """Return the report of a frame that ``error`` ended, with the place in our code where it arose."""
+    fatal = isinstance(error, OSError) and error.errno in FULL_DISK
+    steps = traceback.extract_tb(error.__traceback__)
+    place = [step for step in steps if PACKAGE in step.filename.split(os.sep)][-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    return FrameReport(index, error=f"{type(error).__name__}: {error} ({where})", fatal=fatal)
 
 
 def _run_here(
@@ -85,44 +87,20 @@ def _run_here(
     return None, description
 
 
-class _Dispatcher:
-    def __init__(
-        self, job: GenerateJob, indices: Sequence[int], listener: Listener, deadline: float | None
-    ) -> None:
+class ProcessStaff:
+    """Workers that are processes of this machine, each with a pipe of its own."""
+
+    tries = 2
+
+    def __init__(self, job: GenerateJob) -> None:
+        self.max_deaths = MAX_DEATHS
         self._job = job
-        self._queue = list(reversed(indices))
-        self._listener = listener
-        self._deadline = deadline
-        self._stopped: str | None = None
-        self._description: dict[str, object] | None = None
-        self._deaths = 0
-        self._retried: set[int] = set()
-        self._workers: list[_Worker] = []
         self._started = 0
         gpus = [] if job.render.variant == "cpu" else visible_gpus()
         self._gpus = gpus if len(gpus) > 1 else []
 
-    def run(self) -> Outcome:
-        try:
-            for _ in range(min(self._job.workers, len(self._queue))):
-                self._workers.append(self._start())
-            while self._workers:
-                try:
-                    self._step()
-                except KeyboardInterrupt:
-                    # The frames in hand are finished; a second Ctrl-C ends them too.
-                    if self._stopped == "interrupted":
-                        raise
-                    self._stop("interrupted")
-        except KeyboardInterrupt:
-            self._stopped = "interrupted"
-        finally:
-            for worker in self._workers:
-                worker.process.terminate()
-                worker.process.join()
-        return self._stopped, self._description
-
-    def _start(self) -> _Worker:
+    def hire(self) -> Worker:
+        """Start a process."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(_worker_job(self._job), theirs), daemon=True)
@@ -134,85 +112,43 @@ class _Dispatcher:
         with _environment(settings):
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return Worker(_Process(process, ours))
 
-    def _step(self) -> None:
-        timeout = None
-        if self._deadline is not None and self._stopped is None:
-            timeout = max(0.0, self._deadline - time.monotonic())
-        ready = wait([worker.pipe for worker in self._workers], timeout)
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            self._stop("time limit")
-        for worker in [worker for worker in self._workers if worker.pipe in ready]:
+    def give(self, worker: Worker, frame: int) -> Died | None:
+        """Send the frame's index."""
+        try:
+            worker.handle.pipe.send(frame)
+        except OSError:
+            return self._died(worker)
+        return None
+
+    def hear(self, workers: Sequence[Worker], timeout: float | None) -> list[tuple[Worker, Any]]:
+        """Receive one message of each that has any."""
+        ready = wait([worker.handle.pipe for worker in workers], timeout)
+        messages: list[tuple[Worker, Any]] = []
+        for worker in [worker for worker in workers if worker.handle.pipe in ready]:
             try:
-                message = worker.pipe.recv()
+                messages.append((worker, worker.handle.pipe.recv()))
             except (EOFError, OSError):
-                self._bury(worker)
-                continue
-            self._hear(worker, message)
+                messages.append((worker, self._died(worker)))
+        return messages
 
-    def _hear(self, worker: _Worker, message: Any) -> None:
-        if isinstance(message, RenderError):
-            raise message
-        if isinstance(message, FrameReport):
-            worker.frame = None
-            self._listener(message)
-            if message.fatal:
-                self._stop(message.error or "a frame failed")
-        else:
-            worker.ready = True
-            self._description = message
-        self._feed(worker)
+    def dismiss(self, worker: Worker) -> None:
+        """Close the pipe, which ends the process."""
+        worker.handle.pipe.close()
+        worker.handle.process.join(10.0)
+        if worker.handle.process.is_alive():
+            self.kill(worker)
 
-    def _feed(self, worker: _Worker) -> None:
-        if self._stopped is None and self._queue:
-            worker.frame = self._queue.pop()
-            try:
-                worker.pipe.send(worker.frame)
-            except OSError:
-                self._bury(worker)
-        else:
-            self._dismiss(worker)
+    def kill(self, worker: Worker) -> None:
+        """Terminate the process."""
+        worker.handle.process.terminate()
+        worker.handle.process.join()
 
-    def _dismiss(self, worker: _Worker) -> None:
-        if worker not in self._workers:
-            # A frame that fails for good stops all workers, its own included.
-            return
-        self._workers.remove(worker)
-        worker.pipe.close()
-        worker.process.join(10.0)
-        if worker.process.is_alive():
-            worker.process.terminate()
-            worker.process.join()
-
-    def _bury(self, worker: _Worker) -> None:
-        """A worker is gone: put another in its place, which tries its frame again, but once only.
-
-        A worker that the system killed for memory says nothing about the frame; two say something.
-        """
-        self._workers.remove(worker)
-        worker.process.join()
-        self._deaths += 1
-        if worker.frame is not None and worker.frame not in self._retried:
-            self._retried.add(worker.frame)
-            self._queue.append(worker.frame)
-        elif worker.frame is not None:
-            code = worker.process.exitcode
-            self._listener(FrameReport(worker.frame, error=f"the worker process died with exit code {code}"))
-        elif not worker.ready:
-            raise RenderError(
-                f"a worker process died with exit code {worker.process.exitcode} before its first frame"
-            )
-        if self._deaths >= MAX_DEATHS:
-            self._stop(f"{self._deaths} worker processes died")
-        elif self._queue and self._stopped is None:
-            self._workers.append(self._start())
-
-    def _stop(self, reason: str) -> None:
-        if self._stopped is None:
-            self._stopped = reason
-        for worker in [worker for worker in self._workers if worker.frame is None and worker.ready]:
-            self._dismiss(worker)
+    @staticmethod
+    def _died(worker: Worker) -> Died:
+        worker.handle.process.join()
+        return Died(f"the worker process died with exit code {worker.handle.process.exitcode}")
 
 
 def visible_gpus() -> list[str]:

@@ -25,11 +25,13 @@ def load(name: str) -> ModuleType:
 
 def test_seconds_are_read_off_between_neighbours_and_never_beyond_the_curve() -> None:
     cycles = load("cycles")
-    rows = [{"seconds": 8.0, "psnr_db": 34.0}, {"seconds": 2.0, "psnr_db": 30.0}]
+    rows = [{"cpu_seconds": 8.0, "psnr_db": 34.0}, {"cpu_seconds": 2.0, "psnr_db": 30.0}]
     assert cycles.seconds_at(rows, 32.0) == pytest.approx(4.0)
     assert cycles.seconds_at(rows, 30.0) == pytest.approx(2.0)
     assert cycles.seconds_at(rows, 29.0) is None
     assert cycles.seconds_at(rows, 35.0) is None
+    ours = [{"spp": 4, "cpu_seconds": 2.0, "psnr_db": 32.0}, {"spp": 1, "cpu_seconds": 1.0, "psnr_db": 20.0}]
+    assert cycles.ratios(ours, rows) == [{"spp": 4, "psnr_db": 32.0, "ratio": 2.0}]
 
 
 def test_psnr_is_that_of_the_displayed_image() -> None:

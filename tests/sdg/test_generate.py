@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from typer.testing import CliRunner
 
 from palletjack_sdg import dataset as dataset_module
 from palletjack_sdg import generate as generate_module
-from palletjack_sdg import workers as workers_module
 from palletjack_sdg.dataset import DatasetError, read_manifest
+from palletjack_sdg.dispatch import Died, Dispatcher, Worker
 from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, generate
 from palletjack_sdg.inspect_dataset import inspect_dataset
@@ -116,31 +117,53 @@ def test_a_killed_worker_loses_no_frame(job: GenerateJob, real: None) -> None:
     assert all(wanted.dataset.is_complete(index) for index in range(6))
 
 
-def test_a_frame_that_kills_two_workers_is_given_up(
-    job: GenerateJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class MortalStaff:
+    """Workers that announce themselves and die of every frame in ``deadly``."""
+
+    tries = 2
+    max_deaths = 5
+
+    def __init__(self, deadly: frozenset[int], ready: bool = True) -> None:
+        self.deadly = deadly
+        self.ready = ready
+        self.given: list[int] = []
+        self.ended = 0
+
+    def hire(self) -> Worker:
+        return Worker([{"engine": "flat"} if self.ready else Died("it fell")])
+
+    def give(self, worker: Worker, frame: int) -> Died | None:
+        self.given.append(frame)
+        worker.handle.append(Died("it fell") if frame in self.deadly else FrameReport(frame))
+        return None
+
+    def hear(self, workers: Sequence[Worker], timeout: float | None) -> list[tuple[Worker, object]]:
+        return [(worker, worker.handle.pop(0)) for worker in workers if worker.handle]
+
+    def dismiss(self, worker: Worker) -> None:
+        self.ended += 1
+
+    kill = dismiss
+
+
+def test_a_frame_that_kills_two_workers_is_given_up() -> None:
     reports: list[FrameReport] = []
-    dispatcher = workers_module._Dispatcher(job, [], reports.append, None)
-    context = multiprocessing.get_context("spawn")
+    staff = MortalStaff(frozenset({1}))
+    dispatcher = Dispatcher(staff, 2, [0, 1, 2, 3], reports.append, None)
+    assert dispatcher.run() == (None, {"engine": "flat"})
+    assert {report.index: report.error for report in reports} == {0: None, 1: "it fell", 2: None, 3: None}
+    assert sorted(staff.given) == [0, 1, 1, 2, 3]
+    assert dispatcher.workers == []
 
-    def dead_worker() -> workers_module._Worker:
-        ours, _theirs = context.Pipe()
-        process = context.Process(target=os._exit, args=(9,), daemon=True)
-        process.start()
-        return workers_module._Worker(process, ours, ready=True)
 
-    monkeypatch.setattr(dispatcher, "_start", dead_worker)
-    dispatcher._workers = [dead_worker()]
-    for _ in range(2):
-        worker = dispatcher._workers[-1]
-        worker.frame = 4
-        dispatcher._queue = []
-        dispatcher._bury(worker)
-        if not reports:
-            assert dispatcher._queue == [4]
-    assert [report.index for report in reports] == [4]
-    assert reports[0].error == "the worker process died with exit code 9"
-    assert dispatcher._workers == []
+def test_many_deaths_stop_the_run_and_workers_that_never_start_end_it() -> None:
+    reports: list[FrameReport] = []
+    dispatcher = Dispatcher(MortalStaff(frozenset(range(9))), 2, range(9), reports.append, None)
+    stopped, _ = dispatcher.run()
+    assert stopped == "5 workers died; the last: it fell"
+    assert dispatcher.queue
+    with pytest.raises(RenderError, match="it fell before its first frame"):
+        Dispatcher(MortalStaff(frozenset(), ready=False), 2, range(9), reports.append, None).run()
 
 
 def test_resuming_gives_the_same_bytes_and_keeps_what_is_there(job: GenerateJob, flat: None) -> None:
@@ -201,20 +224,15 @@ def test_a_full_disk_stops_the_run_and_leaves_it_resumable(
     assert generate(job).written == (1, 2)
 
 
-def test_a_full_disk_stops_several_workers_in_order(job: GenerateJob) -> None:
-    dispatcher = workers_module._Dispatcher(job, [0, 1, 2], lambda report: None, None)
-    context = multiprocessing.get_context("spawn")
-    staff = []
-    for frame in (0, 1):
-        ours, _theirs = context.Pipe()
-        process = context.Process(target=os.getpid, daemon=True)
-        process.start()
-        staff.append(workers_module._Worker(process, ours, frame=frame, ready=True))
-    dispatcher._workers = list(staff)
-    for worker in staff:
-        dispatcher._hear(worker, FrameReport(worker.frame or 0, error="No space left on device", fatal=True))
-    assert dispatcher._workers == []
-    assert dispatcher._stopped == "No space left on device"
+def test_a_full_disk_stops_several_workers_in_order() -> None:
+    staff = MortalStaff(frozenset())
+    dispatcher = Dispatcher(staff, 2, [0, 1, 2], lambda report: None, None)
+    dispatcher.workers = [Worker([], frame=frame, ready=True) for frame in (0, 1)]
+    for worker in list(dispatcher.workers):
+        dispatcher.hear(worker, FrameReport(worker.frame or 0, error="No space left on device", fatal=True))
+    assert dispatcher.workers == []
+    assert dispatcher.stopped == "No space left on device"
+    assert (staff.given, staff.ended) == ([], 2)
 
 
 def test_a_run_with_nothing_to_do_keeps_what_the_manifest_knew(

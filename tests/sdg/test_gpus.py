@@ -60,8 +60,8 @@ def test_workers_take_turns_on_the_gpus(
     Context.Process = Process  # type: ignore[attr-defined]
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: Context)
     job = GenerateJob("warehouse_v1", tmp_path / "out", 3, workers=3, render=RenderSettings(variant=variant))
-    dispatcher = workers._Dispatcher(job, [0, 1, 2], lambda report: None, None)
+    staff = workers.ProcessStaff(job)
     for _ in range(3):
-        dispatcher._start()
+        staff.hire()
     assert seen == shown
     assert "CUDA_VISIBLE_DEVICES" not in os.environ

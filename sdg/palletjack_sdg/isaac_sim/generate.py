@@ -21,10 +21,11 @@ from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, Genera
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.assets import AssetSwap, load_assets
 from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
 from palletjack_sdg.recipe import RecipeError
-from palletjack_sdg.recipe_mix import load_recipes
+from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
 
 Listener = Callable[[FrameReport], None]
@@ -46,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         settings = IsaacSettings(arguments.mode, arguments.spp, arguments.subframes, arguments.assets)
         # A wrong recipe should not cost the minute that Isaac Sim takes to start.
-        load_recipes(job.recipe)
+        recipe = load_recipes(job.recipe)
+        for member in recipe.recipes if isinstance(recipe, RecipeMix) else (recipe,):
+            if set(member.light.environments) - {"plain"}:
+                raise RecipeError(f"{member.name}: {NO_ENVIRONMENT}")
         sim = IsaacSim(
             headless=not arguments.window,
             renderer="PathTracing" if settings.mode == "path_traced" else None,

@@ -18,6 +18,11 @@ from palletjack_sdg.scene import Camera
 
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
+NO_ENVIRONMENT = (
+    "light.environments: only the embedded renderer shows environment maps through gates and windows; "
+    "for Isaac Sim leave the key out"
+)
+
 
 def pinhole_around(camera: Camera) -> Camera:
     """Return the smallest centred pinhole of the same focal length that sees every pixel of ``camera``.

@@ -17,8 +17,9 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdShade, Vt
 
 from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.isaac_sim.assets import ReferencedProp
-from palletjack_sdg.isaac_sim.lens import pinhole_around
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, pinhole_around
 from palletjack_sdg.isaac_sim.releases import Semantics
+from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
 from palletjack_sdg.sensor import srgb_decode
 
@@ -41,8 +42,11 @@ def write_stage(
 
     Raises:
         DistortionError: the camera's distortion folds back inside the image.
+        RenderError: the scene has an environment map.
         OSError: a texture cannot be written.
     """
+    if scene.environment is not None:
+        raise RenderError(NO_ENVIRONMENT)
     textures = path.with_name(path.stem + "_textures")
     textures.mkdir(parents=True, exist_ok=True)
     stage = Usd.Stage.CreateNew(str(path))

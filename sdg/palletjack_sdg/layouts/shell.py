@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from palletjack_sdg.asset_index import digest, find, is_asset
 from palletjack_sdg.frame_plan import LightPlan, Point, SurfacePlan
 from palletjack_sdg.layouts.stage import Room
 from palletjack_sdg.recipe import LightSection, PlaceSection
@@ -55,6 +56,7 @@ def draw_surfaces(room: Room, place: PlaceSection, rng: np.random.Generator) -> 
                 brightness=brightness,
             )
         )
+    surfaces = [_with_digest(surface) for surface in surfaces]
     if rng.random() < place.wet_floor:
         wet = {
             "brightness": round(0.75 * surfaces[0].brightness, 3),
@@ -62,6 +64,12 @@ def draw_surfaces(room: Room, place: PlaceSection, rng: np.random.Generator) -> 
         }
         surfaces[0] = surfaces[0].model_copy(update=wet)
     return surfaces
+
+
+def _with_digest(surface: SurfacePlan) -> SurfacePlan:
+    if not is_asset(surface.texture):
+        return surface
+    return surface.model_copy(update={"sha256": digest(find(surface.texture, "picture")[1])})
 
 
 def _texture(weights: Mapping[str, float], registry: Mapping[str, object], rng: np.random.Generator) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from palletjack_sdg.asset_index import is_asset
 from palletjack_sdg.geometry import Prop
 from palletjack_sdg.objects import (
     bags,
@@ -30,7 +31,7 @@ from palletjack_sdg.objects import (
     vehicles,
 )
 from palletjack_sdg.objects.family import ObjectFamily, ObjectParams, ParamsT
-from palletjack_sdg.objects.mesh_file import is_asset, mesh_family
+from palletjack_sdg.objects.mesh_file import mesh_family
 
 _MODULES = (
     pallet_truck,

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from palletjack_sdg.asset_index import PREFIX, AssetError, find
-from palletjack_sdg.geometry import ByteArray, Material, Part, Prop
+from palletjack_sdg.asset_index import AssetError, digest, find
+from palletjack_sdg.geometry import FloatArray, Material, Part, Prop
 from palletjack_sdg.objects.family import ObjectFamily, ObjectParams
+from palletjack_sdg.objects.file_mesh import DEFAULT_ROUGHNESS, FileMesh, MeshFile, textured
+from palletjack_sdg.objects.usd_reader import SUFFIXES as USD_SUFFIXES
+from palletjack_sdg.objects.usd_reader import read_usd, usd_digest
 
 MAX_TRIANGLES = 200_000
-MAX_TEXTURE_PX = 1024
-# Of painted or plastic things, for a mesh that says nothing about itself.
-DEFAULT_ROUGHNESS = 0.6
 
 
 class MeshFileParams(ObjectParams):
-    """One object of a pack. ``sha256`` is that of the mesh file: a plan is not rebuilt from another one."""
+    """One object of a pack. ``sha256`` is that of the mesh file, for USD of all
+    that it refers to: a plan is not rebuilt from another one."""
 
     asset: str
     sha256: str
@@ -31,11 +29,6 @@ class MeshFileParams(ObjectParams):
     up: str
     yaw_deg: float
     class_name: str | None = None
-
-
-def is_asset(family: str) -> bool:
-    """Whether ``family`` names a mesh file."""
-    return family.startswith(PREFIX)
 
 
 @lru_cache(maxsize=256)
@@ -72,10 +65,13 @@ def build_mesh(params: MeshFileParams) -> Prop:
 def read_mesh(path: Path, scale: float, up: str, yaw_deg: float, category: str) -> Prop:
     """Return the mesh file as a prop in metres, z up, standing on z = 0.
 
+    A USD file says its unit and its axis itself: ``scale`` then multiplies, ``up`` is not asked.
+
     Raises:
         AssetError: the file cannot be read, or holds no or too many triangles.
     """
-    meshes = _load(path)
+    file = read_usd(path) if path.suffix.lower() in USD_SUFFIXES else MeshFile(_load(path))
+    meshes, scale, up = file.meshes, scale * file.unit, file.up or up
     count = sum(len(mesh.faces) for mesh in meshes)
     if not 1 <= count <= MAX_TRIANGLES:
         raise AssetError(f"{path}: expected 1 to {MAX_TRIANGLES} triangles, found {count}")
@@ -84,23 +80,22 @@ def read_mesh(path: Path, scale: float, up: str, yaw_deg: float, category: str) 
         [[np.cos(turn), -np.sin(turn), 0.0], [np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]]
     )
     upright = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]) if up == "y" else np.eye(3)
-    placed = [np.asarray(mesh.vertices, dtype=float) @ (scale * about_z @ upright).T for mesh in meshes]
+    placed = [mesh.vertices @ (scale * about_z @ upright).T for mesh in meshes]
     corners = np.concatenate(
-        [points[np.asarray(mesh.faces).ravel()] for points, mesh in zip(placed, meshes, strict=True)]
+        [points[mesh.faces.ravel()] for points, mesh in zip(placed, meshes, strict=True)]
     )
     if not np.isfinite(corners).all():
         raise AssetError(f"{path}: expected finite vertices, found NaN or infinity")
     low, high = corners.min(axis=0), corners.max(axis=0)
     shift = np.array([(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0, low[2]])
-    parts = []
-    for points, mesh in zip(placed, meshes, strict=True):
-        material, uvs = _surface(mesh)
-        faces = np.asarray(mesh.faces, dtype=np.int32)
-        parts.append(Part((points - shift).astype(np.float32), faces, material, uvs))
+    parts = [
+        Part((points - shift).astype(np.float32), mesh.faces, mesh.material, mesh.uvs)
+        for points, mesh in zip(placed, meshes, strict=True)
+    ]
     return Prop(category, tuple(parts))
 
 
-def _load(path: Path) -> list[Any]:
+def _load(path: Path) -> tuple[FileMesh, ...]:
     try:
         trimesh = importlib.import_module("trimesh")
     except ImportError:
@@ -110,38 +105,28 @@ def _load(path: Path) -> list[Any]:
         meshes = [mesh for mesh in scene.dump() if isinstance(mesh, trimesh.Trimesh)]
     except Exception as error:  # trimesh's readers raise whatever their format's parser does
         raise AssetError(f"{path}: expected a mesh file, found: {type(error).__name__}: {error}") from None
-    return meshes
+    return tuple(
+        FileMesh(np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int32), *_surface(mesh))
+        for mesh in meshes
+    )
 
 
-def _surface(mesh: Any) -> tuple[Material, np.ndarray | None]:
+def _surface(mesh: Any) -> tuple[Material, FloatArray | None]:
     """Material and texture coordinates of a mesh, v pointing down."""
     material = getattr(mesh.visual, "material", None)
     if material is not None and hasattr(material, "to_pbr"):
         material = material.to_pbr()
-    color = _color(mesh, material)
     roughness = getattr(material, "roughnessFactor", None)
     metallic = getattr(material, "metallicFactor", None)
     plain = Material(
-        color,
+        _color(mesh, material),
         DEFAULT_ROUGHNESS if roughness is None else float(roughness),
         0.0 if metallic is None else float(metallic),
     )
     image, uvs = getattr(material, "baseColorTexture", None), getattr(mesh.visual, "uv", None)
     if image is None or uvs is None:
         return plain, None
-    texture: ByteArray = np.asarray(image.convert("RGB"), dtype=np.uint8)
-    texture = np.clip(texture * np.array(color), 0, 255).astype(np.uint8)
-    down = np.stack([uvs[:, 0], 1.0 - uvs[:, 1]], axis=1).astype(np.float32)
-    if down.min() < -1e-3 or down.max() > 1.0 + 1e-3:
-        # A texture that repeats has no place in the atlas: its mean colour stands for it.
-        mean = texture.reshape(-1, 3).mean(axis=0) / 255.0
-        return replace(plain, color=(float(mean[0]), float(mean[1]), float(mean[2]))), None
-    factor = MAX_TEXTURE_PX / max(texture.shape[:2])
-    if factor < 1.0:
-        texture = np.asarray(
-            cv2.resize(texture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    return replace(plain, color=(1.0, 1.0, 1.0), texture=texture), np.clip(down, 0.0, 1.0)
+    return textured(plain, np.asarray(image.convert("RGB"), dtype=np.uint8), uvs)
 
 
 def _color(mesh: Any, material: Any) -> tuple[float, float, float]:
@@ -156,4 +141,6 @@ def _color(mesh: Any, material: Any) -> tuple[float, float, float]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.suffix.lower() in USD_SUFFIXES:
+        return usd_digest(path)
+    return digest(path)

@@ -14,11 +14,12 @@ from palletjack_sdg.scene import Camera, RectLight
 @dataclass(frozen=True)
 class LightSlot:
     """One emitter of the pool: rectangles ``corners`` (R, 4, 3) of one ``radiance`` (3,), sampled in
-    proportion to ``weight``."""
+    proportion to ``weight``; ``opening``: the camera sees the environment in its place."""
 
     corners: NDArray[np.float64]
     radiance: NDArray[np.float64]
     weight: float
+    opening: bool = False
 
 
 def fill_pool(lights: Sequence[RectLight], camera: Camera, slots: int) -> list[LightSlot]:
@@ -32,7 +33,12 @@ def fill_pool(lights: Sequence[RectLight], camera: Camera, slots: int) -> list[L
     ranked = sorted(lit, key=lambda light: -importance(light, camera))
     single, shared = (ranked, []) if len(ranked) <= slots else (ranked[: slots - 1], ranked[slots - 1 :])
     pool = [
-        LightSlot(_corners(light)[None], np.array(light.radiance, float), importance(light, camera))
+        LightSlot(
+            _corners(light)[None],
+            np.array(light.radiance, float),
+            importance(light, camera),
+            light.opening,
+        )
         for light in single
     ]
     if shared:

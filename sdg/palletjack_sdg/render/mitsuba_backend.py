@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palletjack_sdg.environment import Environment
 from palletjack_sdg.projection import NEWTON_STEPS, check_distortion
 from palletjack_sdg.render import denoise as oidn
 from palletjack_sdg.render.base import RenderError, RenderResult, RenderSettings
@@ -31,6 +33,11 @@ LLVM_ADVICE = (
 LOOK_THROUGH_OPACITY = 0.5
 SHEETS_LOOKED_THROUGH = 4
 MAX_SPP_PER_PASS = {"cpu": 8, "cuda": 16}
+
+
+# More panes than this in one frame: the rest stay plain.
+OPENINGS = 6
+Outside = Callable[[Any, Any], Any]
 
 
 class MitsubaRenderer:
@@ -58,6 +65,7 @@ class MitsubaRenderer:
         self._sampler = self._mi.load_dict({"type": "multijitter", "sample_count": self._spp})
         self._spp = int(self._sampler.sample_count())
         self._slots: SlotScene | None = None
+        self._openings: list[str] = []
         self._denoise_on_device = self.backend == "cuda"
 
     @property
@@ -85,7 +93,8 @@ class MitsubaRenderer:
         clock.lap("merge")
         self._update(scene, merged)
         clock.lap("scene")
-        color, albedo, normal = self._trace(camera, seed)
+        outside = None if scene.environment is None else self._outside(scene.environment)
+        color, albedo, normal = self._trace(camera, seed, outside)
         if not self.settings.denoise:
             linear = self._to_image(color, camera)
             clock.lap("trace")
@@ -103,9 +112,10 @@ class MitsubaRenderer:
         if self._slots is None or len(scene.surfaces) > self._slots.surface_slots:
             self._slots = SlotScene(self._mi, self.settings.atlas_px, len(scene.surfaces))
         lights = fill_pool(scene.lights, scene.camera, self._slots.light_slots)
+        self._openings = [f"light{slot}" for slot, light in enumerate(lights) if light.opening]
         self._slots.update(merged, scene.surfaces, lights, scene.ambient)
 
-    def _trace(self, camera: Camera, seed: int) -> tuple[Any, Any, Any]:
+    def _trace(self, camera: Camera, seed: int, outside: Outside | None) -> tuple[Any, Any, Any]:
         """Return colour, albedo and normal as flat arrays (H * W * 3) on the device."""
         mi, dr = self._mi, self._dr
         lanes = camera.width * camera.height * self._spp
@@ -115,7 +125,8 @@ class MitsubaRenderer:
             self._sampler.seed((seed * 1009 + number) & 0xFFFFFFFF, lanes)
             pixel = dr.arange(mi.UInt32, lanes) // dr.opaque(mi.UInt32, self._spp)
             ray = self._rays(camera, pixel, self._sampler.next_2d())
-            values = [*self._integrator.sample(self._scene, self._sampler, ray)[0]]
+            color = self._integrator.sample(self._scene, self._sampler, ray)[0]
+            values = [*(color if outside is None else outside(ray, color))]
             if self.settings.denoise:
                 values += self._features(ray, self._sampler.next_1d())
             # A path that ends on a degenerate triangle must not blacken its neighbourhood.
@@ -126,6 +137,45 @@ class MitsubaRenderer:
             dr.eval(sums)
         flat = [dr.ravel(mi.Vector3f(*sums[start : start + 3])) for start in range(0, len(sums), 3)]
         return (flat[0], flat[1], flat[2]) if len(flat) == 3 else (flat[0], None, None)
+
+    def _outside(self, environment: Environment) -> Outside:
+        """Return what puts the environment where a ray of the camera meets an opening before all else."""
+        mi, dr = self._mi, self._dr
+        slots = self._slots
+        assert slots is not None
+        image = np.ascontiguousarray(environment.image, np.float32)
+        height, width = (dr.opaque(mi.UInt32, size) for size in image.shape[:2])
+        texels = slots.floats(image)
+        rotation = dr.opaque(mi.Float, environment.rotation)
+        none = slots.pointer(MESHES[0])
+        panes = [slots.pointer(name) for name in self._openings[:OPENINGS]]
+        panes += [none] * (OPENINGS - len(panes))
+        used = [dr.opaque(mi.Bool, number < len(self._openings)) for number in range(OPENINGS)]
+
+        def texel(column: Any, row: Any) -> Any:
+            column = dr.select(column >= width, column - width, column)
+            return dr.gather(mi.Color3f, texels, dr.minimum(row, height - 1) * width + column)
+
+        def put(ray: Any, color: Any) -> Any:
+            met = self._scene.ray_intersect_preliminary(ray)
+            seen = mi.Bool(False)
+            for pane, there in zip(panes, used, strict=True):
+                seen |= there & (met.shape == pane)
+            seen &= met.is_valid()
+            turn = (dr.atan2(ray.d.y, ray.d.x) - rotation) * (0.5 / dr.pi)
+            across = 0.5 - turn
+            across = (across - dr.floor(across)) * mi.Float(width)
+            down = dr.acos(dr.clip(ray.d.z, -1.0, 1.0)) / dr.pi * mi.Float(height)
+            # Between the four nearest pixels.
+            left, top = across - 0.5, dr.maximum(down - 0.5, 0.0)
+            left = dr.select(left < 0.0, left + mi.Float(width), left)
+            column, row = mi.UInt32(left), mi.UInt32(top)
+            right, low = left - mi.Float(column), top - mi.Float(row)
+            upper = dr.lerp(texel(column, row), texel(column + 1, row), right)
+            lower = dr.lerp(texel(column, row + 1), texel(column + 1, row + 1), right)
+            return dr.select(seen, dr.lerp(upper, lower, low), color)
+
+        return put
 
     def _features(self, ray: Any, sample: Any) -> list[Any]:
         """Albedo and normal of the first surface, met sheets being looked through by their opacity."""
