@@ -106,7 +106,7 @@ def _compare_layers(
     """
     model = onnx.load(str(path))
     exposed = {
-        _quantizer_name(name): name
+        quantizer_name(name): name
         for node in model.graph.node
         if node.op_type == "DequantizeLinear"
         for name in node.output
@@ -145,7 +145,7 @@ def _compare_layers(
     return steps, heads
 
 
-def _quantizer_name(tensor: str) -> str:
+def quantizer_name(tensor: str) -> str:
     """The quantizer that rounds a tensor, such as ``/network/stages.0/stages.0.1/output_quantizer/...``."""
     parts: list[str] = []
     for part in tensor.removesuffix(_MARK_RESULT).split("/")[2:]:

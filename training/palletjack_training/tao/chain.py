@@ -51,7 +51,6 @@ def chain(options: ChainOptions) -> list[Step]:
     trained, pruned = f"{RESULTS}/train/{_MODEL}", f"{RESULTS}/prune/pruned.hdf5"
     retrained, onnx = f"{RESULTS}/retrain_qat/{_MODEL}", f"{RESULTS}/export/model.onnx"
     scales, engine = f"{RESULTS}/export/cal.json", f"{RESULTS}/gen_trt_engine"
-    gpus = ("--gpus", str(options.gpus))
     return [
         _step(
             "dataset_convert",
@@ -62,16 +61,7 @@ def chain(options: ChainOptions) -> list[Step]:
             (),
             reads_data=True,
         ),
-        _step(
-            "train",
-            options.train_image,
-            "train",
-            ("-e", f"{SPECS}/train.txt", "-r", f"{RESULTS}/train", "-n", "model", *gpus),
-            "train.txt",
-            (f"train/{_MODEL}",),
-            reads_data=True,
-            resumes=True,
-        ),
+        _training(options, "train"),
         _evaluation(options, "evaluate", "train.txt", trained),
         _step(
             "prune",
@@ -96,16 +86,7 @@ def chain(options: ChainOptions) -> list[Step]:
             "",
             ("prune/pruned.hdf5",),
         ),
-        _step(
-            "retrain_qat",
-            options.train_image,
-            "train",
-            ("-e", f"{SPECS}/retrain_qat.txt", "-r", f"{RESULTS}/retrain_qat", "-n", "model", *gpus),
-            "retrain_qat.txt",
-            (f"retrain_qat/{_MODEL}",),
-            reads_data=True,
-            resumes=True,
-        ),
+        _training(options, "retrain_qat"),
         _evaluation(options, "evaluate_qat", "evaluate.txt", retrained),
         _step(
             "export",
@@ -178,6 +159,21 @@ def docker_line(step: Step, options: ChainOptions) -> list[str]:
     if step.reads_data:
         line += ["-v", f"{options.data.resolve()}:{DATA}:ro"]
     return [*line, step.image, "detectnet_v2", *step.arguments]
+
+
+def _training(options: ChainOptions, name: str) -> Step:
+    """Train as the spec of that name says, into the folder of that name; a stopped run goes on there."""
+    arguments = ("-e", f"{SPECS}/{name}.txt", "-r", f"{RESULTS}/{name}", "-n", "model")
+    return _step(
+        name,
+        options.train_image,
+        "train",
+        (*arguments, "--gpus", str(options.gpus)),
+        f"{name}.txt",
+        (f"{name}/{_MODEL}",),
+        reads_data=True,
+        resumes=True,
+    )
 
 
 def _evaluation(options: ChainOptions, name: str, spec: str, model: str) -> Step:
