@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from palletjack_detection.clustering import cluster, cluster_dbscan, cluster_nms, dbscan_labels, iou_matrix
+from palletjack_detection.clustering import (
+    _suppress,
+    cluster,
+    cluster_dbscan,
+    cluster_nms,
+    dbscan_labels,
+    iou_matrix,
+)
 from palletjack_detection.decode import Candidates, decode_grid, decode_hot_cells
 from palletjack_detection.model_folder import ClusteringSpec
 
@@ -162,6 +169,22 @@ def test_nms_averages_by_coverage_and_never_leaves_two_boxes_on_one_object() -> 
         found = cluster_nms(hot, iou_threshold=0.5)
         overlap = iou_matrix(found.boxes, found.boxes) - np.eye(len(found))
         assert overlap.max() < 0.5
+
+
+@pytest.mark.parametrize(("cells", "objects"), [(1, 1), (60, 3), (700, 12), (300, 300)])
+def test_suppression_in_blocks_equals_the_whole_matrix_row_by_row(cells: int, objects: int) -> None:
+    rng = np.random.default_rng(cells)
+    member = rng.integers(0, objects, cells)
+    centres = rng.uniform(0, 900, (objects, 2))[member] + rng.normal(0, 8, (cells, 2))
+    sides = rng.uniform(30, 250, (objects, 2))[member] * rng.uniform(0.8, 1.2, (cells, 2))
+    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1).astype(np.float32)
+    overlap = iou_matrix(boxes, boxes) >= 0.5
+    expected = np.full(cells, -1)
+    for index in range(cells):
+        if expected[index] < 0:
+            expected[overlap[index] & (expected < 0)] = expected.max() + 1
+    np.testing.assert_array_equal(_suppress(boxes, 0.5), expected)
+    assert expected.max() + 1 > min(objects, 16) / 2
 
 
 def test_dbscan_drops_what_is_too_thin_and_minimum_height_what_is_too_low() -> None:

@@ -23,6 +23,7 @@ IntArray = NDArray[np.int64]
 # class and changes nothing there.
 _MOST_FOR_NMS = 1000
 _MOST_FOR_DBSCAN = 2048
+_SUPPRESS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,22 @@ def dbscan_labels(near: NDArray[np.bool_], weights: NDArray[np.floating], *, min
 
 def _suppress(boxes: FloatArray, iou_threshold: float) -> IntArray:
     """Label boxes sorted best first: a kept box and all that it suppresses share the next label."""
-    overlap = _neighbours(boxes, lambda iou: iou >= iou_threshold)
     labels = np.full(len(boxes), -1, np.int64)
     count = 0
-    for index in range(len(boxes)):
-        if labels[index] < 0:
-            labels[overlap[index] & (labels < 0)] = count
-            labels[index] = count
-            count += 1
+    free = np.arange(len(boxes))
+    # An object has dozens of cells, so a few boxes suppress all others: the whole matrix would be mostly
+    # for nothing. Several a time, so that many small clusters do not take a call each.
+    while len(free):
+        overlap = iou_matrix(boxes[free[:_SUPPRESS_AT_ONCE]], boxes[free]) >= iou_threshold
+        unlabelled = np.ones(len(free), bool)
+        for place in range(len(overlap)):
+            if unlabelled[place]:
+                taken = overlap[place] & unlabelled
+                taken[place] = True
+                labels[free[taken]] = count
+                unlabelled &= ~taken
+                count += 1
+        free = free[unlabelled]
     return labels
 
 
