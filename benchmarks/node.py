@@ -131,7 +131,7 @@ def _options() -> argparse.Namespace:
 def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
     """Measure the library alone, then each node; ``document`` holds at any time what is known so far."""
     document.update(describe_machine())
-    with tempfile.TemporaryDirectory(prefix="palletjack-node-") as folder, _own_domain() as domain:
+    with tempfile.TemporaryDirectory(prefix="palletjack-node-") as folder, own_domain() as domain:
         environment = ros_environment(domain, options.rmw)
         images = source_images(options, Path(folder))
         frames = {size: scaled(images, size) for size in options.size}
@@ -390,7 +390,7 @@ def scaled(images: list[NDArray[np.uint8]], size: str) -> NDArray[np.uint8]:
 
 
 @contextlib.contextmanager
-def _own_domain() -> Iterator[int]:
+def own_domain() -> Iterator[int]:
     """A ROS domain that no other benchmark, test or closed loop here uses; a socket is the claim."""
     for offset in range(100):
         domain = 1 + (os.getpid() + offset) % 100

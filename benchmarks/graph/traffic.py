@@ -54,6 +54,13 @@ class Camera(Node):
         time.sleep(max(0.0, start + len(stamps) / rate - time.perf_counter()))
         return {"stamps": stamps, "seconds": time.perf_counter() - start}
 
+    def spoil(self) -> None:
+        """Publish an image whose step is too short, and one of an encoding that nobody knows."""
+        for fields in ({"encoding": "rgb8", "step": 1}, {"encoding": "imaginary", "step": 192}):
+            message = Image(width=64, height=4, **fields)
+            message.data.frombytes(bytes(4 * 192))
+            self._publisher.publish(message)
+
     def _publish(self) -> int:
         message = self._messages[self._count % len(self._messages)]
         self._count += 1
@@ -114,7 +121,7 @@ def main() -> None:
     rclpy.init(args=[])
     if options.part == "send":
         camera = Camera(options.frames, options.topic, options.reliability)
-        _answer_lines({"send": camera.send, "matched": camera.matched})
+        _answer_lines({"send": camera.send, "spoil": camera.spoil, "matched": camera.matched})
         camera.destroy_node()
         rclpy.shutdown()
         return
