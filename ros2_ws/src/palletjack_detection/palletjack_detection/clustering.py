@@ -1,4 +1,4 @@
-"""Candidate cells to one box for each object: NVIDIA TAO's weighted DBSCAN, or NMS with fusion.
+"""Candidate cells to one box for each object: NVIDIA TAO's weighted DBSCAN, or NMS, with fusion or without.
 
 Both work class by class, on boxes xyxy in network pixels with the cell's coverage as weight, and put
 out boxes (N, 4), scores (N,) and class ids (N,) with the best score first.
@@ -44,7 +44,12 @@ def cluster(candidates: Candidates, spec: ClusteringSpec) -> Clusters:
     if spec.method == "dbscan":
         found = cluster_dbscan(candidates, eps=spec.eps, min_samples=spec.min_samples, score=spec.score)
     else:
-        found = cluster_nms(candidates, iou_threshold=spec.iou_threshold, score=spec.score)
+        found = cluster_nms(
+            candidates,
+            iou_threshold=spec.iou_threshold,
+            score=spec.score,
+            fuse=spec.method != "plain_nms",
+        )
     keep = found.boxes[:, 3] - found.boxes[:, 1] > spec.minimum_height
     return Clusters(found.boxes[keep], found.scores[keep], found.class_ids[keep], found.cells[keep])
 
@@ -69,8 +74,12 @@ def cluster_dbscan(candidates: Candidates, *, eps: float, min_samples: float, sc
     return _concatenate(parts)
 
 
-def cluster_nms(candidates: Candidates, *, iou_threshold: float, score: str = "max") -> Clusters:
+def cluster_nms(
+    candidates: Candidates, *, iou_threshold: float, score: str = "max", fuse: bool = True
+) -> Clusters:
     """Suppress by overlap, each kept box averaged with those it suppressed, weighted by coverage.
+
+    Without ``fuse`` a kept box is that of its best cell, as in plain NMS.
 
     The best cell takes all cells of its class whose IoU with it reaches ``iou_threshold``, and so on
     down. Averages can come closer together than the cells were, so a second pass drops a box that
@@ -83,7 +92,11 @@ def cluster_nms(candidates: Candidates, *, iou_threshold: float, score: str = "m
         boxes, weights = candidates.boxes[chosen], candidates.coverage[chosen]
         order = np.argsort(-weights, kind="stable")
         boxes, weights = boxes[order], weights[order]
-        merged = _merge(boxes, weights, _suppress(boxes, iou_threshold), int(class_id), score)
+        labels = _suppress(boxes, iou_threshold)
+        if not fuse:
+            # Labels count up with their best cells: all cells of a label take the box of its first.
+            boxes = boxes[np.unique(labels, return_index=True)[1]][labels]
+        merged = _merge(boxes, weights, labels, int(class_id), score)
         kept = np.unique(_suppress(merged.boxes, iou_threshold), return_index=True)[1]
         parts.append(
             Clusters(merged.boxes[kept], merged.scores[kept], merged.class_ids[kept], merged.cells[kept])

@@ -102,6 +102,7 @@ class DetectorNode(ManagedNode):
         try:
             wanted = detector_settings(values, values["model_dir"], values["score_threshold"])
             self._detector, build = load_ready(wanted)
+            self._detector.cluster_by(values["clustering"])
             check_classes(values["classes"], self._detector)
         except LOAD_ERRORS as error:
             self._problem = str(error)
@@ -197,7 +198,7 @@ class DetectorNode(ManagedNode):
             if build is not self._build or old is None:
                 close(detector)
                 return
-            detector.score_threshold = old.score_threshold
+            detector.score_threshold, detector.clustering = old.score_threshold, old.clustering
             self._detector = detector
             close(old)
         self.get_logger().info(f"the engine is ready: {detector.engine.provider}")
@@ -321,6 +322,7 @@ class DetectorNode(ManagedNode):
         if "model_dir" in new:
             wanted = detector_settings(settings, new["model_dir"], settings["score_threshold"])
             detector, build = load_ready(wanted)
+            detector.cluster_by(settings["clustering"])
             check_classes(settings["classes"], detector)
             with self._detector_lock:
                 self._detector, self._build = detector, None
@@ -333,6 +335,8 @@ class DetectorNode(ManagedNode):
         if "score_threshold" in new:
             threshold = new["score_threshold"]
             old.score_threshold = old.spec.score_threshold if threshold < 0 else threshold
+        if "clustering" in new:
+            old.cluster_by(new["clustering"])
 
 
 def check_classes(names: list[str], detector: Detector) -> None:
@@ -354,6 +358,7 @@ def about(detector: Detector | None, precision: str) -> list[tuple[str, str]]:
         ("precision", own if precision == "auto" else precision),
         ("provider", detector.engine.provider),
         ("score_threshold", f"{detector.score_threshold:.3f}"),
+        ("clustering", detector.clustering.method),
     ]
 
 
