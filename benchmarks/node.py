@@ -9,6 +9,9 @@
 A camera process publishes rgb8 images at rising rates until more than 5 % stay without an answer, then tries
 rates in between. Latency is from the stamp, set right before publishing, to the arrival of the detections in
 a third process. What the detector library alone takes on the same images is measured first.
+
+Stopped by SIGTERM or Ctrl-C, or out of --time-limit, it writes what it has measured, with the reason in
+"ended_early", and leaves no process behind.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from graph.interruption import Interrupted, interrupt_on_signals, uninterrupted
 from graph.picture import draw
 from graph.session import BenchmarkError, MeasuredNode, Traffic, ros_environment, ros_python
 from numpy.typing import NDArray
@@ -52,18 +56,36 @@ FRAMES_KEPT = 16
 def main() -> None:
     """Parse the options, measure, print, and optionally write."""
     options = _options()
+    document: dict[str, Any] = {"benchmark": "node", "ended_early": ""}
+    problem = ""
+    interrupt_on_signals(options.time_limit)
     try:
-        document = measure(options)
+        measure(options, document)
+    except Interrupted as reason:
+        document["ended_early"] = str(reason)
     except (BenchmarkError, EngineError, OSError, ValueError) as error:
-        raise SystemExit(f"Error: {error}") from None
+        problem = document["ended_early"] = str(error)
+    with uninterrupted():
+        if any(node["sizes"] for node in document.get("nodes", [])):
+            write(document, options.out)
+        elif not problem:
+            problem = f"{document['ended_early']}, before anything was measured"
+    if problem:
+        raise SystemExit(f"Error: {problem}")
+    if document["ended_early"]:
+        _say(f"ended early: {document['ended_early']}")
+
+
+def write(document: dict[str, Any], out: Path | None) -> None:
+    """Print the document; write it and its picture where ``out`` says."""
     text = json.dumps(document, indent=2) + "\n"
     print(text, end="")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, options.out)
-        draw(document, options.out.with_suffix(".png"))
+        os.replace(temporary, out)
+        draw(document, out.with_suffix(".png"))
 
 
 def _options() -> argparse.Namespace:
@@ -91,6 +113,7 @@ def _options() -> argparse.Namespace:
     add("--detections-topic", default="/detections", help="where it answers (default: %(default)s)")
     add("--type", default=DETECTIONS, help="of the answer; needs a header")
     add("--start-timeout", type=float, default=90.0, help="seconds to the first answer")
+    add("--time-limit", type=float, default=0.0, metavar="S", help="end after so many seconds; 0: never")
     add("--out", type=Path, help="JSON file to write as well, and a picture beside it")
     options = parser.parse_args()
     options.size = options.size or ["960x544", "1280x720"]
@@ -105,10 +128,10 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the library alone, then each node; the whole document."""
-    machine = describe_machine()
-    with tempfile.TemporaryDirectory(prefix="palletjack-node-") as folder, _own_domain() as domain:
+def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Measure the library alone, then each node; ``document`` holds at any time what is known so far."""
+    document.update(describe_machine())
+    with tempfile.TemporaryDirectory(prefix="palletjack-node-") as folder, own_domain() as domain:
         environment = ros_environment(domain, options.rmw)
         images = source_images(options, Path(folder))
         frames = {size: scaled(images, size) for size in options.size}
@@ -119,32 +142,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         detector = Detector.load(
             options.model, threads=options.threads, precision=options.precision, backend=options.backend
         )
-        about = {
-            "model": detector.spec.name,
-            "precision": detector.spec.precision if options.precision == "auto" else options.precision,
-            "provider": detector.engine.provider,
-            "threads": options.threads,
-        }
-        library = {size: bare(detector, frames[size], options.rates[0]) for size in options.size}
+        document.update(
+            model=detector.spec.name,
+            precision=detector.spec.precision if options.precision == "auto" else options.precision,
+            provider=detector.engine.provider,
+            threads=options.threads,
+            images="rendered" if options.render else "files" if options.images else "noise",
+            reliability=options.reliability,
+            rmw=environment.get("RMW_IMPLEMENTATION", "the default"),
+            ros_distro=environment.get("ROS_DISTRO", "unknown"),
+            seconds_at_each_rate=options.seconds,
+            loss_limit=LOSS_LIMIT,
+            library_alone={size: bare(detector, frames[size], options.rates[0]) for size in options.size},
+            nodes=[],
+        )
         del detector
         log = Path(folder) / "node.log"
-        nodes = [
-            measure_node(target, environment, files, options, library, log)
-            for target in targets(options, environment)
-        ]
-    return {
-        "benchmark": "node",
-        **about,
-        "images": "rendered" if options.render else "files" if options.images else "noise",
-        "reliability": options.reliability,
-        "rmw": environment.get("RMW_IMPLEMENTATION", "the default"),
-        "ros_distro": environment.get("ROS_DISTRO", "unknown"),
-        "seconds_at_each_rate": options.seconds,
-        "loss_limit": LOSS_LIMIT,
-        "library_alone": library,
-        "nodes": nodes,
-        **machine,
-    }
+        for target in targets(options, environment):
+            node: dict[str, Any] = {"name": target.name, "command": shlex.join(target.command), "sizes": []}
+            document["nodes"].append(node)
+            measure_node(target, environment, files, options, document["library_alone"], log, node["sizes"])
 
 
 @dataclass(frozen=True)
@@ -194,22 +211,29 @@ def measure_node(
     options: argparse.Namespace,
     library: dict[str, Any],
     log: Path,
-) -> dict[str, Any]:
-    """Start the node anew for each size and raise the rate; ``files`` holds the frames of each size."""
-    runs = []
+    runs: list[dict[str, Any]],
+) -> None:
+    """Start the node anew for each size and raise the rate; ``files`` holds the frames of each size.
+
+    ``runs`` gets an entry for each size, and its steps as they come.
+    """
     for size, file in files.items():
         _say(f"{target.name}, {size}: starting")
         hear = ("listen", "--topic", target.answer_topic, "--type", target.answer_type)
         send = ("send", "--topic", target.image_topic, "--frames", str(file))
-        with (
-            MeasuredNode(target.command, environment, log) as node,
-            Traffic(environment, *hear) as listener,
-            Traffic(environment, *send, "--reliability", options.reliability) as camera,
-        ):
+        with contextlib.ExitStack() as processes:
+            start = processes.enter_context
+            with uninterrupted():
+                node = start(MeasuredNode(target.command, environment, log))
+            with uninterrupted():
+                listener = start(Traffic(environment, *hear))
+            with uninterrupted():
+                camera = start(Traffic(environment, *send, "--reliability", options.reliability))
             wait_for_answers(camera, listener, node, options.start_timeout)
-            steps, highest = climb(camera, listener, node, options)
-        run: dict[str, Any] = {"size": size, "highest_rate_hz": highest, "steps": steps}
-        slowest = min(steps, key=lambda step: float(step["sent_hz"]))
+            run: dict[str, Any] = {"size": size, "highest_rate_hz": None, "steps": []}
+            runs.append(run)
+            climb(camera, listener, node, options, run)
+        slowest = min(run["steps"], key=lambda step: float(step["sent_hz"]))
         if target.own_library and slowest["latency_ms"]:
             latency, alone = slowest["latency_ms"]["p50"], library[size]["latency_ms"]
             run["overhead_ms"] = {
@@ -217,8 +241,6 @@ def measure_node(
                 "over_inference_p50": round(latency - alone["inference"]["p50"], 3),
                 "at_hz": slowest["sent_hz"],
             }
-        runs.append(run)
-    return {"name": target.name, "command": shlex.join(target.command), "sizes": runs}
 
 
 def wait_for_answers(camera: Traffic, listener: Traffic, node: MeasuredNode, timeout: float) -> None:
@@ -247,22 +269,28 @@ def drain(listener: Traffic, longest: float = 60.0) -> None:
 
 
 def climb(
-    camera: Traffic, listener: Traffic, node: MeasuredNode, options: argparse.Namespace
-) -> tuple[list[dict[str, Any]], float | None]:
-    """Try the rates in turn until one loses too much, then some between; all steps, and the highest good."""
-    steps: list[dict[str, Any]] = []
+    camera: Traffic,
+    listener: Traffic,
+    node: MeasuredNode,
+    options: argparse.Namespace,
+    run: dict[str, Any],
+) -> None:
+    """Try the rates in turn until one loses too much, then some between.
+
+    ``run`` gets all ``steps``, and the ``highest_rate_hz`` that was good so far.
+    """
     good: float | None = None
     bad: float | None = None
     rates = list(options.rates)
     refine = options.refine
-    highest: float | None = None
     while rates:
         rate = rates.pop(0)
         step = one_rate(camera, listener, node, rate, options.seconds)
-        steps.append(step)
+        run["steps"].append(step)
         _say(f"  {rate:g} Hz: loss {step['loss']:.1%}, {step['latency_ms']} ms, {step['cpu_percent']} % CPU")
         if step["loss"] < LOSS_LIMIT:
-            good, highest = rate, max(highest or 0.0, step["sent_hz"])
+            good = rate
+            run["highest_rate_hz"] = max(run["highest_rate_hz"] or 0.0, step["sent_hz"])
         else:
             bad = rate
         if step["camera_too_slow"]:
@@ -271,7 +299,6 @@ def climb(
             between = good is not None and refine > 0
             rates = [(good + bad) / 2] if between and good is not None else []
             refine -= 1
-    return steps, highest
 
 
 def one_rate(
@@ -363,7 +390,7 @@ def scaled(images: list[NDArray[np.uint8]], size: str) -> NDArray[np.uint8]:
 
 
 @contextlib.contextmanager
-def _own_domain() -> Iterator[int]:
+def own_domain() -> Iterator[int]:
     """A ROS domain that no other benchmark, test or closed loop here uses; a socket is the claim."""
     for offset in range(100):
         domain = 1 + (os.getpid() + offset) % 100

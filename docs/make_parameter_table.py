@@ -15,6 +15,7 @@ NODES: dict[str, Sequence[ParameterSpec]] = {
     "palletjack_detector": detector_parameters.PARAMETERS,
     "detection_mapper": mapper_parameters.PARAMETERS,
     "image_source": source_parameters.PARAMETERS,
+    "image_folder": source_parameters.FOLDER_PARAMETERS,
 }
 
 

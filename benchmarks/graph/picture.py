@@ -1,4 +1,4 @@
-"""Loss and latency against the rate, as a PNG."""
+"""Loss and latency against the rate, and memory over time, as PNGs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,37 @@ def draw(document: dict[str, Any], path: Path) -> None:
             axis.grid(alpha=0.3)
         loss.legend()
     figure.suptitle(f"{document['device']}, {document['cpus']} CPUs, {document['rmw']}", fontsize=9)
+    _save(figure, path)
+
+
+def draw_soak(document: dict[str, Any], path: Path) -> None:
+    """Draw what `palletjack benchmark soak` measured: a column for each phase."""
+    phases = document["phases"]
+    figure, axes = pyplot.subplots(2, max(1, len(phases)), figsize=(1 + 5 * len(phases), 7), squeeze=False)
+    for column, phase in enumerate(phases):
+        memory, latency = axes[0][column], axes[1][column]
+        samples = phase["samples"]
+        memory.plot([s["at_s"] for s in samples], [s["memory_mb"] for s in samples], color="C0")
+        middle = samples[0]["memory_mb"]
+        # The same height in every picture, so that growth of a few MB looks the same everywhere.
+        memory.set_ylim(min(middle - 10, *(s["memory_mb"] for s in samples)), None)
+        memory.set_ylim(None, max(middle + 10, *(s["memory_mb"] for s in samples)))
+        title = f"{phase['name']}: {phase['rate_hz']:g} images a second, {phase['memory_growth_mb']:+.1f} MB"
+        memory.set(title=title, ylabel="resident memory (MB)")
+        answered = [s for s in samples if s.get("latency_ms")]
+        for key, style in (("p50", "-"), ("p99", ":")):
+            values = [s["latency_ms"][key] for s in answered]
+            latency.plot([s["at_s"] for s in answered], values, style, color="C1", label=key)
+        latency.set(xlabel="seconds", ylabel="stamp to detections (ms)")
+        latency.set_ylim(bottom=0)
+        latency.legend()
+        for axis in (memory, latency):
+            axis.grid(alpha=0.3)
+    figure.suptitle(f"{document['device']}, {document['cpus']} CPUs, {document['rmw']}", fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     figure.savefig(temporary, format="png", dpi=110)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from graph.interruption import uninterrupted
 
 TRAFFIC = Path(__file__).with_name("traffic.py")
 STOP_TIMEOUT_S = 20.0
@@ -65,14 +68,20 @@ class Traffic:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C in a terminal is for the benchmark, which ends its parts itself
         )
 
     def __enter__(self) -> Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._end()
+
+    def _end(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -119,6 +128,10 @@ class MeasuredNode:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._end()
+
+    def _end(self) -> None:
         # The whole session: `ros2 run` and `ros2 launch` are parents of what is measured.
         for signum in (signal.SIGINT, signal.SIGKILL):
             try:

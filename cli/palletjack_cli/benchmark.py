@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import Annotated
@@ -26,4 +27,22 @@ def benchmark(
         return
     if name not in available:
         raise typer.BadParameter(f"unknown benchmark '{name}'; expected one of: {', '.join(available)}")
-    raise typer.Exit(subprocess.call([sys.executable, str(folder / f"{name}.py"), *(options or [])]))
+    raise typer.Exit(run_to_its_end([sys.executable, str(folder / f"{name}.py"), *(options or [])]))
+
+
+def run_to_its_end(command: list[str]) -> int:
+    """Run ``command``, pass SIGTERM and SIGINT on, and wait: it may have results to write, children to end.
+
+    `subprocess.call` would kill it a quarter of a second after Ctrl-C, and leave it running after SIGTERM.
+    """
+    process = subprocess.Popen(command)
+
+    def pass_on(signum: int, frame: object) -> None:
+        process.send_signal(signum)
+
+    before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return process.wait()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -6,8 +6,11 @@ import argparse
 import importlib
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,8 +63,9 @@ class Graph:
 
 def climb(node: ModuleType, graph: Graph, *rates: float, refine: int) -> tuple[list[dict[str, Any]], Any]:
     options = argparse.Namespace(rates=rates, refine=refine, seconds=4.0)
-    steps, highest = node.climb(graph, graph, graph, options)
-    return steps, highest
+    found: dict[str, Any] = {"highest_rate_hz": None, "steps": []}
+    node.climb(graph, graph, graph, options, found)
+    return found["steps"], found["highest_rate_hz"]
 
 
 def test_the_highest_rate_is_found_between_good_and_bad(node: ModuleType) -> None:
@@ -140,3 +144,83 @@ def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: P
         done = run(*words, "--command", command)
         assert done.returncode == 1
         assert message in done.stderr
+
+
+@pytest.mark.ros
+@pytest.mark.long
+def test_stopped_while_a_peer_runs_it_writes_what_it_has_and_leaves_no_process(tmp_path: Path) -> None:
+    if not (ROOT / "ros2_ws/install/setup.bash").is_file():
+        pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
+    model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "node.json"
+    words = ("--size", "320x180", "--rates", "5", "--seconds", "1", "--refine", "0", "--peer", "naive_node")
+    command = [sys.executable, "-c", "from palletjack_cli.main import app; app()", "benchmark", "node", "--"]
+    process = subprocess.Popen(
+        [*command, "--model", str(model), *words, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while "naive_node" not in said and (line := process.stderr.readline()):
+        said += line
+    assert "naive_node" in said, said
+    deadline = time.monotonic() + 20.0
+    while not processes_with(str(model), "naive_node.py") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_with(str(model), "naive_node.py")
+    process.send_signal(signal.SIGTERM)  # to the command alone, as a supervisor does
+    said = process.stderr.read()
+    assert process.wait(30) == 0, said
+    assert "ended early: stopped by SIGTERM" in said
+    document = json.loads(out.read_text())
+    assert document["ended_early"] == "stopped by SIGTERM"
+    assert [len(node["sizes"]) for node in document["nodes"]] == [1, 0]
+    assert document["nodes"][0]["sizes"][0]["steps"][0]["answered"] > 0
+    assert out.with_suffix(".png").is_file()
+    assert not processes_with(str(model))
+
+
+def processes_with(*words: str) -> list[int]:
+    """Processes whose command lines hold all ``words``."""
+    psutil = pytest.importorskip("psutil")
+    lines = ((p.pid, " ".join(p.info["cmdline"] or [])) for p in psutil.process_iter(["cmdline"]))
+    return [pid for pid, line in lines if all(word in line for word in words)]
+
+
+INTERRUPTED_WORK = """
+import contextlib, os, signal, sys, time
+from graph.interruption import Interrupted, interrupt_on_signals, uninterrupted
+interrupt_on_signals(float(sys.argv[1]))
+said = []
+try:
+    with uninterrupted():
+        if sys.argv[2]:
+            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+        time.sleep(0.1)
+        said.append("whole")
+    time.sleep(5.0)
+    said.append("not interrupted")
+except Interrupted as reason:
+    os.kill(os.getpid(), signal.SIGTERM)  # the second must not cut the end short
+    with uninterrupted():
+        said.append(str(reason))
+print(*said, sep=", ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "signum", "reason"),
+    [("0", "SIGINT", "stopped by SIGINT"), ("0", "SIGHUP", "stopped by SIGHUP"), ("0.05", "", "out of time")],
+)
+def test_an_interruption_waits_for_what_must_be_whole_and_comes_once(
+    limit: str, signum: str, reason: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WORK, limit, signum],
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parent)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stdout.strip() == f"whole, {reason}", done.stderr

@@ -57,7 +57,7 @@ def test_without_resizing_boxes_are_exact(detector: Detector) -> None:
     np.testing.assert_allclose(found.boxes[np.argsort(found.boxes[:, 0])], boxes, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["nms", "dbscan"])
+@pytest.mark.parametrize("method", ["nms", "plain_nms", "dbscan"])
 @pytest.mark.parametrize(("resize", "padding"), [("letterbox", "bottom_right"), ("stretch", "center")])
 def test_every_resize_and_clustering_finds_the_box(
     tmp_path: Path, method: str, resize: str, padding: str
@@ -65,8 +65,13 @@ def test_every_resize_and_clustering_finds_the_box(
     folder = write_tiny_model(tmp_path, width=320, height=192, method=method, resize=resize, padding=padding)
     image = grey_image(640, 480)
     paint_rectangle(image, (100, 120, 300, 400))
-    found = Detector.load(folder, threads=1).detect(image)
-    np.testing.assert_allclose(found.boxes, [(100, 120, 300, 400)], atol=2.6)
+    detector = Detector.load(folder, threads=1)
+    for chosen in ("auto", "nms", "plain_nms", "dbscan"):
+        detector.cluster_by(chosen)
+        assert detector.clustering.method == (method if chosen == "auto" else chosen)
+        np.testing.assert_allclose(detector.detect(image).boxes, [(100, 120, 300, 400)], atol=2.6)
+    with pytest.raises(ValueError, match=r"clustering: expected one of auto, nms, .*; found 'kmeans'"):
+        detector.cluster_by("kmeans")
 
 
 def test_each_class_has_its_own_channels(tmp_path: Path) -> None:

@@ -5,32 +5,18 @@ Run as a process inside a ROS environment. Images are made here, so that big and
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
-import threading
 import time
 from typing import Any
 
 import numpy as np
 
-from tests.ros.environment import REPOSITORY
-from tests.ros.graph_probe import Probe
+from tests.ros.probe_process import GraphOperations, ProbeProcess, corners, serve
 
 
-class FaultProbe(Probe):
-    """A running probe process; a context manager. ``status`` and ``ask`` as in :class:`Probe`."""
+class FaultProbe(ProbeProcess):
+    """Cameras, a clock and a robot that misbehave."""
 
-    def __init__(self, python: str, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [python, "-m", "tests.ros.fault_probe"],
-            cwd=REPOSITORY,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    module = "tests.ros.fault_probe"
 
 
 def red_rectangle(width: int, height: int, box: list[int]) -> np.ndarray:
@@ -41,23 +27,17 @@ def red_rectangle(width: int, height: int, box: list[int]) -> np.ndarray:
 
 
 def _serve() -> None:
-    import queue
-
-    import rclpy
     from builtin_interfaces.msg import Time
-    from diagnostic_msgs.msg import DiagnosticArray
     from geometry_msgs.msg import TransformStamped, Twist
     from nav_msgs.msg import Odometry
-    from rcl_interfaces.srv import SetParameters
     from rclpy.node import Node
-    from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import CameraInfo, Image
     from tf2_msgs.msg import TFMessage
     from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray, ObjectHypothesisWithPose
 
-    class _FaultNode(Node):
+    class _FaultNode(GraphOperations, Node):
         """The operations that :meth:`Probe.ask` names."""
 
         def __init__(self) -> None:
@@ -66,7 +46,6 @@ def _serve() -> None:
             self.answers: list[tuple[tuple[int, int], float, Any]] = []
             self.places: list[Any] = []
             self.commands: list[Any] = []
-            self.statuses: queue.Queue[Any] = queue.Queue()
             latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
             self.transforms = self.create_publisher(TFMessage, "/tf_static", latched)
             self.clock_publisher = self.create_publisher(Clock, "/clock", 10)
@@ -76,15 +55,11 @@ def _serve() -> None:
             self.create_subscription(Detection2DArray, "detections", self.on_detections, 100)
             self.create_subscription(Detection3DArray, "detections_3d", self.places.append, 100)
             self.create_subscription(Twist, "cmd_vel", self.commands.append, 100)
-            self.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 50)
+            self.listen_to_diagnostics()
 
         def on_detections(self, message: Any) -> None:
             stamp = message.header.stamp
             self.answers.append(((stamp.sec, stamp.nanosec), time.monotonic(), message))
-
-        def on_diagnostics(self, message: Any) -> None:
-            for status in message.status:
-                self.statuses.put(status)
 
         def camera(self, name: str = "camera") -> Any:
             if name not in self.cameras:
@@ -115,7 +90,7 @@ def _serve() -> None:
                 for answer in list(self.answers):
                     if answer[0] == (stamp[0], stamp[1]):
                         self.answers.remove(answer)
-                        return [_box(item) for item in answer[2].detections]
+                        return [corners(item) for item in answer[2].detections]
                 time.sleep(0.01)
             return None
 
@@ -157,7 +132,7 @@ def _serve() -> None:
             time.sleep(1.5)
             answers = list(self.answers)
             errors = [
-                float(np.abs(np.array(_box(item)) - wanted[message.header.frame_id]).max())
+                float(np.abs(np.array(corners(item)) - wanted[message.header.frame_id]).max())
                 for _, _, message in answers
                 for item in message.detections
             ]
@@ -187,10 +162,11 @@ def _serve() -> None:
             info.k = k
             self.info.publish(info)
 
-        def mount(self) -> None:
+        def mount(self, height: str = "0.6") -> None:
+            """The transform of the camera; ``height``, m, as text where JSON has no number."""
             item = TransformStamped(child_frame_id="camera")
             item.header.stamp, item.header.frame_id = self.get_clock().now().to_msg(), "base_link"
-            item.transform.translation.z = 0.6
+            item.transform.translation.z = float(height)
             turn = item.transform.rotation
             turn.x, turn.y, turn.z, turn.w = -0.5, 0.5, -0.5, 0.5
             self.transforms.publish(TFMessage(transforms=[item]))
@@ -241,46 +217,6 @@ def _serve() -> None:
                 time.sleep(0.05)
             return True
 
-        def status(self, message: str, values: dict[str, str], timeout: float) -> dict[str, Any]:
-            """As of graph_probe; ``values`` may hold the name of the status as well."""
-            deadline = time.monotonic() + timeout
-            wanted = dict(values)
-            name = wanted.pop("name", "")
-            while not self.statuses.empty():
-                self.statuses.get()
-            last: dict[str, Any] = {}
-            while (left := deadline - time.monotonic()) > 0:
-                try:
-                    status = self.statuses.get(timeout=left)
-                except queue.Empty:
-                    break
-                if name not in status.name:
-                    continue
-                last = {
-                    "level": int.from_bytes(status.level, "little"),
-                    "name": status.name,
-                    "message": status.message,
-                    "values": {item.key: item.value for item in status.values},
-                }
-                if message in last["message"] and wanted.items() <= last["values"].items():
-                    return {"matched": True, "status": last}
-            return {"matched": False, "status": last}
-
-        def set_parameter(self, node: str, name: str, value: Any) -> dict[str, Any]:
-            client = self.create_client(SetParameters, f"{node}/set_parameters")
-            assert client.wait_for_service(10.0), f"{node}: no parameter service"
-            request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-            future = client.call_async(request)
-            deadline = time.monotonic() + 20.0
-            while not future.done() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            result = future.result().results[0]
-            return {"successful": result.successful, "reason": result.reason}
-
-    def _box(item: Any) -> list[float]:
-        centre, half_x, half_y = item.bbox.center.position, item.bbox.size_x / 2, item.bbox.size_y / 2
-        return [centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y]
-
     def _truck_ahead(stamp: Any) -> Any:
         found = Detection2DArray()
         found.header.stamp, found.header.frame_id = stamp, "camera"
@@ -295,27 +231,7 @@ def _serve() -> None:
         found.detections.append(item)
         return found
 
-    rclpy.init()
-    node = _FaultNode()
-    spinner = threading.Thread(target=_spin, args=(node,))
-    spinner.start()
-    for line in sys.stdin:
-        call = json.loads(line)
-        try:
-            answer = {"result": getattr(node, call.pop("operation"))(**call)}
-        except Exception as error:  # told to the test, which fails with it
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-    rclpy.shutdown()
-    spinner.join()
-
-
-def _spin(node: Any) -> None:
-    import rclpy
-    from rclpy.executors import ExternalShutdownException
-
-    with contextlib.suppress(ExternalShutdownException):
-        rclpy.spin(node)
+    serve(_FaultNode)
 
 
 if __name__ == "__main__":

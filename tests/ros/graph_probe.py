@@ -1,56 +1,25 @@
 """A node that publishes images and hears detections and diagnostics, driven by lines of JSON.
 
-Run as a process inside a ROS environment (``python graph_probe.py``); pytest itself needs no ROS.
+Run as a process inside a ROS environment; pytest itself needs no ROS.
 :class:`Probe` is the handle on the other side of the pipe.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import json
-import queue
-import subprocess
-import sys
-import threading
 import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.ros.probe_process import GraphOperations, ProbeProcess, corners, serve
 
-class Probe:
-    """A running probe process; a context manager."""
 
-    def __init__(self, python: str, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [python, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+class Probe(ProbeProcess):
+    """A camera, and what the detector and the mapper answer."""
 
-    def __enter__(self) -> Probe:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-
-    def ask(self, operation: str, **arguments: Any) -> Any:
-        """Run one operation of :class:`_ProbeNode` there and return its result."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the probe ended with {self._process.wait()}"
-        answer = json.loads(line)
-        assert "error" not in answer, answer["error"]
-        return answer["result"]
+    module = "tests.ros.graph_probe"
 
     def publish(
         self,
@@ -86,28 +55,17 @@ class Probe:
         assert result is not None, f"no detections with stamp {stamp} within {timeout:g} s"
         return result
 
-    def status(self, message: str = "", *, timeout: float = 10.0, **values: str) -> dict[str, Any]:
-        """Return the first new diagnostic status whose message and values contain the given ones."""
-        result = self.ask("status", message=message, values=values, timeout=timeout)
-        assert result["matched"], f"no status with {message!r} {values}; last: {result['status']}"
-        status: dict[str, Any] = result["status"]
-        return status
-
 
 def _serve() -> None:
-    import rclpy
     from builtin_interfaces.msg import Time
-    from diagnostic_msgs.msg import DiagnosticArray
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState, GetState
-    from rcl_interfaces.srv import SetParameters
     from rclpy.node import Node
-    from rclpy.parameter import Parameter
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
     from std_srvs.srv import SetBool
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-    class _ProbeNode(Node):
+    class _ProbeNode(GraphOperations, Node):
         """The operations that :meth:`Probe.ask` names."""
 
         def __init__(self) -> None:
@@ -119,16 +77,11 @@ def _serve() -> None:
             self.received: dict[tuple[int, int], Any] = {}
             self.seen_images: dict[tuple[int, int], Any] = {}
             self.seen_infos: dict[tuple[int, int], Any] = {}
-            self.statuses: queue.Queue[Any] = queue.Queue()
             self.create_subscription(Detection2DArray, "detections", self.on_detections, 10)
-            self.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
+            self.listen_to_diagnostics()
 
         def on_detections(self, message: Any) -> None:
             self.received[(message.header.stamp.sec, message.header.stamp.nanosec)] = message
-
-        def on_diagnostics(self, message: Any) -> None:
-            for status in message.status:
-                self.statuses.put(status)
 
         def publish(self, stamp: list[int], frame_id: str, data: str, **fields: Any) -> None:
             message = Image(**fields)
@@ -170,40 +123,11 @@ def _serve() -> None:
             message = self.received[key]
             return {
                 "frame_id": message.header.frame_id,
-                "boxes": [
-                    [
-                        d.bbox.center.position.x - d.bbox.size_x / 2,
-                        d.bbox.center.position.y - d.bbox.size_y / 2,
-                        d.bbox.center.position.x + d.bbox.size_x / 2,
-                        d.bbox.center.position.y + d.bbox.size_y / 2,
-                    ]
-                    for d in message.detections
-                ],
+                "boxes": [corners(item) for item in message.detections],
                 "scores": [d.results[0].hypothesis.score for d in message.detections],
                 "classes": [d.results[0].hypothesis.class_id for d in message.detections],
                 "headers": [[d.header.stamp.sec, d.header.stamp.nanosec] for d in message.detections],
             }
-
-        def status(self, message: str, values: dict[str, str], timeout: float) -> dict[str, Any]:
-            deadline = time.monotonic() + timeout
-            while not self.statuses.empty():
-                self.statuses.get()
-            last: dict[str, Any] = {}
-            while (left := deadline - time.monotonic()) > 0:
-                try:
-                    status = self.statuses.get(timeout=left)
-                except queue.Empty:
-                    break
-                last = {
-                    "level": int.from_bytes(status.level, "little"),
-                    "name": status.name,
-                    "message": status.message,
-                    "hardware_id": status.hardware_id,
-                    "values": {item.key: item.value for item in status.values},
-                }
-                if message in last["message"] and values.items() <= last["values"].items():
-                    return {"matched": True, "status": last}
-            return {"matched": False, "status": last}
 
         def listen_to_camera(self) -> None:
             self.create_subscription(Image, "image", lambda m: self.keep(self.seen_images, m), 5)
@@ -262,17 +186,6 @@ def _serve() -> None:
                 time.sleep(0.05)
             return False
 
-        def call(self, kind: Any, name: str, request: Any, timeout: float = 30.0) -> Any:
-            client = self.create_client(kind, name)
-            assert client.wait_for_service(timeout), f"no service {name}"
-            future = client.call_async(request)
-            deadline = time.monotonic() + timeout
-            while not future.done() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert future.done(), f"{name} did not answer"
-            self.destroy_client(client)
-            return future.result()
-
         def change_state(self, node: str, transition: str) -> bool:
             number = getattr(Transition, f"TRANSITION_{transition.upper()}")
             request = ChangeState.Request(transition=Transition(id=number))
@@ -293,38 +206,7 @@ def _serve() -> None:
             """Subscriptions to the images that are published here."""
             return int(self.images.get_subscription_count())
 
-        def set_parameter(self, node: str, name: str, value: Any) -> dict[str, Any]:
-            client = self.create_client(SetParameters, f"{node}/set_parameters")
-            assert client.wait_for_service(10.0), f"{node}: no parameter service"
-            request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-            future = client.call_async(request)
-            deadline = time.monotonic() + 20.0
-            while not future.done() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            result = future.result().results[0]
-            return {"successful": result.successful, "reason": result.reason}
-
-    rclpy.init()
-    node = _ProbeNode()
-    spinner = threading.Thread(target=_spin, args=(node,))
-    spinner.start()
-    for line in sys.stdin:
-        call = json.loads(line)
-        try:
-            answer = {"result": getattr(node, call.pop("operation"))(**call)}
-        except Exception as error:  # told to the test, which fails with it
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-    rclpy.shutdown()
-    spinner.join()
-
-
-def _spin(node: Any) -> None:
-    import rclpy
-    from rclpy.executors import ExternalShutdownException
-
-    with contextlib.suppress(ExternalShutdownException):
-        rclpy.spin(node)
+    serve(_ProbeNode)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_the_newest_image_wins_and_every_other_is_counted(graph: tuple[Launch, P
     assert new["images_processed"] + new["images_dropped"] == new["images_received"]
 
 
-def test_the_threshold_changes_at_run_time_within_its_range(graph: tuple[Launch, Probe]) -> None:
+def test_threshold_and_clustering_change_at_run_time_within_their_ranges(graph: tuple[Launch, Probe]) -> None:
     _, probe = graph
     node = "/palletjack_detector"
     assert probe.ask("set_parameter", node=node, name="score_threshold", value=0.99)["successful"]
@@ -159,6 +159,11 @@ def test_the_threshold_changes_at_run_time_within_its_range(graph: tuple[Launch,
     assert probe.ask("set_parameter", node=node, name="score_threshold", value=-1.0)["successful"]
     probe.publish(picture(), (600, 2))
     assert len(probe.detections((600, 2))["boxes"]) == 1
+    for number, method in enumerate(("dbscan", "plain_nms", "auto"), start=3):
+        assert probe.ask("set_parameter", node=node, name="clustering", value=method)["successful"]
+        probe.publish(picture(), (600, number))
+        assert len(probe.detections((600, number))["boxes"]) == 1
+        assert probe.status(clustering="nms" if method == "auto" else method)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_at_work(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.detector.tiny_model import write_tiny_model
 from tests.ros.environment import REPOSITORY
-from tests.ros.test_faults import bring_up, wait_for_cameras
+from tests.ros.test_faults import Faulty, bring_up, wait_for_cameras
 
 PROFILE = REPOSITORY / "ros2_ws/src/palletjack_detection/config/fastdds.xml"
 SEGMENT = 32 * 1024 * 1024
@@ -43,6 +43,11 @@ def test_the_profile_is_xml_that_replaces_the_built_in_transports() -> None:
     assert tree.findtext(".//f:segment_size", namespaces=space) == str(SEGMENT)
 
 
+def received(faulty: Faulty) -> int:
+    """Images that the detector has received, as it tells on /diagnostics once a second."""
+    return int(faulty.probe.status()["values"]["images_received"])
+
+
 @pytest.mark.ros
 @pytest.mark.long
 def test_images_come_whole_through_fast_dds_with_the_shipped_profile(
@@ -60,7 +65,10 @@ def test_images_come_whole_through_fast_dds_with_the_shipped_profile(
         sizes = shared_memory(faulty.pid())
         assert any(SEGMENT <= size < 1.2 * SEGMENT for size in sizes.values()), sizes
         wait_for_cameras(faulty, "camera")
+        before = received(faulty)
         seen = faulty.probe.ask("flood", rate=5.0, seconds=2.0, width=1280, height=720, cameras=["camera"])
-        assert seen["answered"] >= 8
+        # What was received, not what was answered: a busy machine may drop an image for a newer one.
+        assert received(faulty) - before >= 8
+        assert seen["answered"] >= 1
         assert seen["unknown"] == 0
         assert seen["largest_error"] < 2.0

@@ -242,6 +242,7 @@ def test_a_model_swapped_under_the_running_node_changes_nothing_until_it_is_set(
         ("depth", 5),
         ("stale_after_s", -1.0),
         ("backend", "abacus"),
+        ("clustering", "kmeans"),
         ("image_topic", "elsewhere"),
     ],
 )

@@ -297,12 +297,17 @@ def test_the_graph_of_every_release_keeps_its_contract(
         kind: {name: value for name, (_, value) in item["parameters"].items()}
         for kind, item in by_kind.items()
     }
+    # Whatever the camera sends, the tensor gets the model's channel order: the encoder does not convert.
+    assert values["ImageFormatConverterNode"]["encoding_desired"] == "rgb8"
     network = (spec.input.width, spec.input.height)
     single = "DnnImageEncoderNode" in by_kind
     assert single == (release in ("4.5", "4.6") and fit != ("letterbox", "bottom_right"))
     if single:
         encoder = values["DnnImageEncoderNode"]
         assert encoder["tensor_name"] == "input_tensor"
+        assert encoder["input_encoding"] == "rgb8"
+        source = by_kind["DnnImageEncoderNode"]["remappings"]["image"]
+        assert source == ("resize/image" if fit[0] == "stretch" else "rgb_image")
         assert (encoder["network_image_width"], encoder["network_image_height"]) == network
         assert (encoder["image_mean"], encoder["image_stddev"]) == ([0.0] * 3, [1.0] * 3)
         size = (encoder["input_image_width"], encoder["input_image_height"])
@@ -323,6 +328,7 @@ def test_the_graph_of_every_release_keeps_its_contract(
         assert values["ReshapeNode"]["output_tensor_name"] == "input_tensor"
         assert by_kind["ReshapeNode"]["remappings"]["reshaped_tensor"] == "tensor_pub"
     runner = values["TritonNode" if inference == "triton" else "TensorRTNode"]
+    assert runner["max_batch_size"] == 1  # the decoder reads the first of a batch only
     assert runner["input_tensor_names"] == ["input_tensor"]
     assert runner["input_binding_names"] == [spec.input.name]
     assert runner["output_tensor_names"] == ["output_cov", "output_bbox"]

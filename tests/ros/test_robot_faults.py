@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,11 @@ pytestmark = [pytest.mark.ros, pytest.mark.long]
 NONSENSE: list[dict[int, str]] = [{0: "nan"}, {2: "inf"}, {4: "-inf"}, {0: "0"}, {5: "nan"}]
 
 
-@pytest.fixture(scope="module")
-def robot(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
+@contextlib.contextmanager
+def locator_and_guard(environment: dict[str, str]) -> Iterator[FaultProbe]:
     """Locator and guard in one graph; both must end in order."""
     with own_domain() as domain:
-        environment = isolated(main_ros_environment, domain)
+        environment = isolated(environment, domain)
         with (
             running(environment, "palletjack_locator"),
             running(environment, "palletjack_guard"),
@@ -28,6 +29,12 @@ def robot(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
         ):
             assert probe.ask("play_detector", listeners=2, timeout=40.0)
             yield probe
+
+
+@pytest.fixture(scope="module")
+def robot(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
+    with locator_and_guard(main_ros_environment) as probe:
+        yield probe
 
 
 def drive(robot: FaultProbe, changes: dict[int, str] | None, **words: Any) -> dict[str, Any]:
@@ -85,30 +92,20 @@ def test_a_detector_that_falls_silent_stops_the_robot(robot: FaultProbe) -> None
     assert robot.status("stop", name="guard")["level"] == 2
 
 
-@pytest.fixture
-def robot_without_transform(main_ros_environment: dict[str, str]) -> Iterator[FaultProbe]:
-    with own_domain() as domain:
-        environment = isolated(main_ros_environment, domain)
-        with (
-            running(environment, "palletjack_locator"),
-            running(environment, "palletjack_guard"),
-            FaultProbe(ros_python(environment), environment) as probe,
-        ):
-            assert probe.ask("play_detector", listeners=2, timeout=40.0)
-            yield probe
-
-
-def test_without_a_transform_nothing_is_placed_and_the_robot_stands(
-    robot_without_transform: FaultProbe,
+def test_without_a_usable_transform_nothing_is_placed_and_the_robot_stands(
+    main_ros_environment: dict[str, str],
 ) -> None:
-    probe = robot_without_transform
-    outcome = drive(probe, {})
-    assert outcome["places"]
-    assert not placed(outcome)
-    assert set(outcome["speeds"]) == {0.0}
-    for name in ("locator", "guard"):
-        assert "no transform from 'camera'" in probe.status("no transform", name=name)["message"]
-    probe.ask("mount")
-    outcome = drive(probe, {}, beats=12)
-    assert placed(outcome)
-    assert max(outcome["speeds"][-4:]) > 0.0
+    with locator_and_guard(main_ros_environment) as probe:
+        for height in (None, "nan"):  # None: there is no transform at all
+            if height:
+                probe.ask("mount", height=height)
+            outcome = drive(probe, {})
+            assert outcome["places"]
+            assert not placed(outcome)
+            assert set(outcome["speeds"]) == {0.0}
+            for name in ("locator", "guard"):
+                assert "no transform from 'camera'" in probe.status("no transform", name=name)["message"]
+        probe.ask("mount")
+        outcome = drive(probe, {}, beats=12)
+        assert placed(outcome)
+        assert max(outcome["speeds"][-4:]) > 0.0

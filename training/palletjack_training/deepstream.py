@@ -18,7 +18,7 @@ from palletjack_detection.model_folder import ModelSpec
 CONFIG_NAME, LABELS_NAME = "config_infer_primary.txt", "labels.txt"
 PARSER_BOX_SCALE, PARSER_BOX_OFFSET = 35.0, 0.5
 NETWORK_MODES = {"fp32": 0, "int8": 1, "fp16": 2}
-CLUSTER_MODES = {"dbscan": 1, "nms": 2}
+CLUSTER_MODES = {"dbscan": 1, "nms": 2, "plain_nms": 2}
 COLOURS = {"rgb": 0, "bgr": 1}
 
 
@@ -85,7 +85,7 @@ def nvinfer_config(spec: ModelSpec, precision: str, *, folder: str = "..") -> st
         "symmetric-padding": int(letterbox and data.padding == "center"),
     }
     classes: dict[str, object] = {"pre-cluster-threshold": spec.score_threshold, "topk": 100}
-    if clustering.method == "nms":
+    if clustering.method != "dbscan":
         classes["nms-iou-threshold"] = clustering.iou_threshold
     else:
         classes = {

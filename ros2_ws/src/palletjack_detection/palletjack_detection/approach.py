@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palletjack_detection.finite_settings import check_finite
 from palletjack_detection.guard import RobotPose, Velocity
 
 SEARCHING, DRIVING, ARRIVED = "searching", "driving", "arrived"
@@ -44,15 +45,8 @@ class ApproachConfig:
     target_timeout: float = 2.0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(
-                    f"approach {item.name}: expected a finite number of at least 0, found {value}"
-                )
-        for name in ("tolerance", "speed", "deceleration", "gate", "target_timeout"):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"approach {name}: expected more than 0, found {getattr(self, name)}")
+        above_zero = ("tolerance", "speed", "deceleration", "gate", "target_timeout")
+        check_finite(self, "approach", above_zero=above_zero)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Candidate cells to one box for each object: NVIDIA TAO's weighted DBSCAN, or NMS with fusion.
+"""Candidate cells to one box for each object: NVIDIA TAO's weighted DBSCAN, or NMS, with fusion or without.
 
 Both work class by class, on boxes xyxy in network pixels with the cell's coverage as weight, and put
 out boxes (N, 4), scores (N,) and class ids (N,) with the best score first.
@@ -23,6 +23,7 @@ IntArray = NDArray[np.int64]
 # class and changes nothing there.
 _MOST_FOR_NMS = 1000
 _MOST_FOR_DBSCAN = 2048
+_SUPPRESS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ def cluster(candidates: Candidates, spec: ClusteringSpec) -> Clusters:
     if spec.method == "dbscan":
         found = cluster_dbscan(candidates, eps=spec.eps, min_samples=spec.min_samples, score=spec.score)
     else:
-        found = cluster_nms(candidates, iou_threshold=spec.iou_threshold, score=spec.score)
+        found = cluster_nms(
+            candidates,
+            iou_threshold=spec.iou_threshold,
+            score=spec.score,
+            fuse=spec.method != "plain_nms",
+        )
     keep = found.boxes[:, 3] - found.boxes[:, 1] > spec.minimum_height
     return Clusters(found.boxes[keep], found.scores[keep], found.class_ids[keep], found.cells[keep])
 
@@ -68,8 +74,12 @@ def cluster_dbscan(candidates: Candidates, *, eps: float, min_samples: float, sc
     return _concatenate(parts)
 
 
-def cluster_nms(candidates: Candidates, *, iou_threshold: float, score: str = "max") -> Clusters:
+def cluster_nms(
+    candidates: Candidates, *, iou_threshold: float, score: str = "max", fuse: bool = True
+) -> Clusters:
     """Suppress by overlap, each kept box averaged with those it suppressed, weighted by coverage.
+
+    Without ``fuse`` a kept box is that of its best cell, as in plain NMS.
 
     The best cell takes all cells of its class whose IoU with it reaches ``iou_threshold``, and so on
     down. Averages can come closer together than the cells were, so a second pass drops a box that
@@ -82,7 +92,11 @@ def cluster_nms(candidates: Candidates, *, iou_threshold: float, score: str = "m
         boxes, weights = candidates.boxes[chosen], candidates.coverage[chosen]
         order = np.argsort(-weights, kind="stable")
         boxes, weights = boxes[order], weights[order]
-        merged = _merge(boxes, weights, _suppress(boxes, iou_threshold), int(class_id), score)
+        labels = _suppress(boxes, iou_threshold)
+        if not fuse:
+            # Labels count up with their best cells: all cells of a label take the box of its first.
+            boxes = boxes[np.unique(labels, return_index=True)[1]][labels]
+        merged = _merge(boxes, weights, labels, int(class_id), score)
         kept = np.unique(_suppress(merged.boxes, iou_threshold), return_index=True)[1]
         parts.append(
             Clusters(merged.boxes[kept], merged.scores[kept], merged.class_ids[kept], merged.cells[kept])
@@ -135,14 +149,22 @@ def dbscan_labels(near: NDArray[np.bool_], weights: NDArray[np.floating], *, min
 
 def _suppress(boxes: FloatArray, iou_threshold: float) -> IntArray:
     """Label boxes sorted best first: a kept box and all that it suppresses share the next label."""
-    overlap = _neighbours(boxes, lambda iou: iou >= iou_threshold)
     labels = np.full(len(boxes), -1, np.int64)
     count = 0
-    for index in range(len(boxes)):
-        if labels[index] < 0:
-            labels[overlap[index] & (labels < 0)] = count
-            labels[index] = count
-            count += 1
+    free = np.arange(len(boxes))
+    # An object has dozens of cells, so a few boxes suppress all others: the whole matrix would be mostly
+    # for nothing. Several a time, so that many small clusters do not take a call each.
+    while len(free):
+        overlap = iou_matrix(boxes[free[:_SUPPRESS_AT_ONCE]], boxes[free]) >= iou_threshold
+        unlabelled = np.ones(len(free), bool)
+        for place in range(len(overlap)):
+            if unlabelled[place]:
+                taken = overlap[place] & unlabelled
+                taken[place] = True
+                labels[free[taken]] = count
+                unlabelled &= ~taken
+                count += 1
+        free = free[unlabelled]
     return labels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
 from palletjack_detection.engine import CPU, Engine, OnnxRuntimeEngine, choose_providers
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
+from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
 
 FloatArray = NDArray[np.float32]
@@ -39,7 +41,8 @@ class StageTimes:
 class Detector:
     """A model ready to run. Use one from one thread at a time: its input buffer is used again.
 
-    ``score_threshold`` may be changed between calls. ``backend`` names the library that runs the network.
+    ``score_threshold`` and ``clustering`` may be changed between calls. ``backend`` names the library that
+    runs the network.
     """
 
     def __init__(
@@ -54,7 +57,21 @@ class Detector:
         self.engine = engine
         self.backend = backend
         self.score_threshold = spec.score_threshold if score_threshold is None else score_threshold
+        self.clustering = spec.clustering
         self._preprocess = Preprocessor(spec.input)
+
+    def cluster_by(self, method: str) -> None:
+        """Cluster by ``method``, one of CLUSTERING_METHODS or ``auto``, the model's own, with its numbers.
+
+        Raises:
+            ValueError: there is no such method.
+        """
+        if method not in (AUTO, *CLUSTERING_METHODS):
+            raise ValueError(
+                f"clustering: expected one of {', '.join((AUTO, *CLUSTERING_METHODS))}; found {method!r}"
+            )
+        own = self.spec.clustering
+        self.clustering = own if method == AUTO else dataclasses.replace(own, method=method)
 
     @classmethod
     def load(
@@ -141,12 +158,12 @@ class Detector:
         candidates = decode_hot_cells(
             coverage,
             boxes,
-            coverage_threshold=spec.clustering.coverage_threshold,
+            coverage_threshold=self.clustering.coverage_threshold,
             stride=spec.stride,
             box_scale=spec.box_scale,
             box_offset=spec.box_offset,
         )
-        found = cluster(candidates, spec.clustering)
+        found = cluster(candidates, self.clustering)
         return to_camera(found, geometry, spec.classes, self.score_threshold)
 
 

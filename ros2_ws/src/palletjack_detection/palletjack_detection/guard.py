@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palletjack_detection.finite_settings import check_finite
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation
 
 GO, SLOW, STOP = "go", "slow", "stop"
@@ -58,13 +59,7 @@ class GuardConfig:
     prediction_time: float = 2.0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"guard {item.name}: expected a finite number of at least 0, found {value}")
-        for name in ("deceleration", "source_timeout", "confirmations"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"guard {name}: expected more than 0, found {getattr(self, name)}")
+        check_finite(self, "guard", above_zero=("deceleration", "source_timeout", "confirmations"))
         if self.slowdown_ratio > 1.0:
             raise ValueError(f"guard slowdown_ratio: expected 0..1, found {self.slowdown_ratio}")
 

@@ -54,7 +54,7 @@ class DetectorHealth:
         self._finish_times: deque[float] = deque()
         self._latencies: dict[str, deque[float]] = {}
 
-    def image_received(self, *, replaced_another: bool) -> None:
+    def image_received(self, replaced_another: bool) -> None:
         """An image came in; ``replaced_another``: an older one was dropped for it."""
         with self._lock:
             self._received += 1

@@ -57,6 +57,9 @@ class OutputSpec:
     boxes: str
 
 
+CLUSTERING_METHODS = ("nms", "plain_nms", "dbscan")
+
+
 @dataclass(frozen=True)
 class ClusteringSpec:
     """How hot cells become boxes: see :mod:`palletjack_detection.clustering`.
@@ -147,7 +150,7 @@ _CHOICES = {
     "input.channels": ("rgb", "bgr"),
     "input.resize": ("letterbox", "stretch"),
     "input.padding": ("center", "bottom_right"),
-    "clustering.method": ("nms", "dbscan"),
+    "clustering.method": CLUSTERING_METHODS,
     "clustering.score": ("max", "mean"),
     "precision": PRECISIONS,
     "variants.*.precision": PRECISIONS,

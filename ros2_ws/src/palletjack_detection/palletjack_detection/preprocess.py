@@ -102,21 +102,22 @@ class Preprocessor:
         if placed != self._filled:
             self._canvas[...] = self.spec.pad_value
             self._filled = placed
-        window = self._canvas[
-            geometry.offset_y : geometry.offset_y + height, geometry.offset_x : geometry.offset_x + width
-        ]
-        if (width, height) == (rgb.shape[1], rgb.shape[0]):
-            window[...] = rgb
-        else:
+        if (width, height) != (rgb.shape[1], rgb.shape[0]):
             shrinks = min(geometry.scale_x, geometry.scale_y) < _AREA_BELOW
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            window[...] = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=method)
-        self._normalise()
+            rgb = np.asarray(cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=method))
+        if (width, height) == (self.spec.width, self.spec.height):
+            self._normalise(np.ascontiguousarray(rgb))
+        else:
+            self._canvas[
+                geometry.offset_y : geometry.offset_y + height, geometry.offset_x : geometry.offset_x + width
+            ] = rgb
+            self._normalise(self._canvas)
         return self._tensor, geometry
 
-    def _normalise(self) -> None:
+    def _normalise(self, canvas: NDArray[np.uint8]) -> None:
         # Splitting first makes the conversion to float read whole lines: half the time of strided reads.
-        cv2.split(self._canvas, self._planes)
+        cv2.split(canvas, self._planes)
         for channel, source in enumerate(self._order):
             target = self._tensor[0, channel]
             np.multiply(self._planes[source], self._gain[channel], out=target)

@@ -3,7 +3,7 @@
 Configure loads the model, activate subscribes, deactivate ends subscription and worker, cleanup frees the
 model. With ``autostart`` (the default) the node does the first two by itself.
 
-The subscription only puts the newest image into a slot; a worker thread converts, detects and
+The intake, on a thread of its own, keeps only the newest image; a worker thread converts, detects and
 publishes. So a slow model drops old images instead of queueing them, and parameters, diagnostics and
 discovery go on while the network runs.
 """
@@ -15,27 +15,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.detector import Detector
 from palletjack_detection.engine import EngineError
 from palletjack_detection.health import ERROR, OK, WARN, DetectorHealth, HealthReport
-from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
+from palletjack_detection.image_conversion import ImageRefused
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
-from palletjack_detection.newest_slot import NewestSlot
 from palletjack_detection.nodes.detector_parameters import PARAMETERS
+from palletjack_detection.nodes.image_intake import ImageIntake
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.managed_node import ManagedNode
 from palletjack_detection.nodes.message_conversion import detections_to_message
 from palletjack_detection.nodes.parameters import declare, first_problem
+from palletjack_detection.serialized_image import parse_compressed_image, parse_image
 from palletjack_detection.shipped_model import find_shipped_model, package_share
 from palletjack_detection.thermal import hottest_zone
 
@@ -62,8 +64,7 @@ class DetectorNode(ManagedNode):
         self._active = False
         self._problem = ""
         self._worker: threading.Thread | None = None
-        self._slot: NewestSlot[Image | CompressedImage] = NewestSlot()
-        self._subscription: Subscription | None = None
+        self._intake: ImageIntake | None = None
         self._publisher: Any = None
         self._ended = threading.Event()
         self._health = DetectorHealth(self._settings["stale_after_s"])
@@ -101,6 +102,7 @@ class DetectorNode(ManagedNode):
         try:
             wanted = detector_settings(values, values["model_dir"], values["score_threshold"])
             self._detector, build = load_ready(wanted)
+            self._detector.cluster_by(values["clustering"])
             check_classes(values["classes"], self._detector)
         except LOAD_ERRORS as error:
             self._problem = str(error)
@@ -162,7 +164,7 @@ class DetectorNode(ManagedNode):
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
-        if self._active and request.data and self._subscription is None:
+        if self._active and request.data and self._intake is None:
             self._work_on()
         elif not request.data:
             self._stop_working()
@@ -196,7 +198,7 @@ class DetectorNode(ManagedNode):
             if build is not self._build or old is None:
                 close(detector)
                 return
-            detector.score_threshold = old.score_threshold
+            detector.score_threshold, detector.clustering = old.score_threshold, old.clustering
             self._detector = detector
             close(old)
         self.get_logger().info(f"the engine is ready: {detector.engine.provider}")
@@ -214,29 +216,26 @@ class DetectorNode(ManagedNode):
             depth=settings["depth"],
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
-        kind = CompressedImage if settings["image_transport"] == "compressed" else Image
-        topic = settings["image_topic"] + ("/compressed" if kind is CompressedImage else "")
-        self._slot = NewestSlot()
-        self._worker = threading.Thread(target=self._work, args=(self._slot,), name="detector", daemon=True)
+        compressed = settings["image_transport"] == "compressed"
+        self._parse = parse_compressed_image if compressed else parse_image
+        topic = settings["image_topic"] + ("/compressed" if compressed else "")
+        kind = CompressedImage if compressed else Image
+        intake = ImageIntake(self, kind, topic, qos, self._health.image_received, self._note_failure)
+        self._intake = intake
+        self._worker = threading.Thread(target=self._work, args=(intake,), name="detector", daemon=True)
         self._worker.start()
-        self._subscription = self.create_subscription(kind, topic, self._receive, qos)
 
     def _stop_working(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
-        self._slot.close()
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
         if self._worker is not None:
             self._worker.join(timeout=10.0)
             self._worker = None
 
-    def _receive(self, message: Image | CompressedImage) -> None:
-        replaced = self._slot.put(message)
-        self._health.image_received(replaced_another=replaced)
-
-    def _work(self, slot: NewestSlot[Image | CompressedImage]) -> None:
+    def _work(self, intake: ImageIntake) -> None:
         due = 0.0
-        while slot.wait_until(due) and (message := slot.take()) is not None:
+        while (message := intake.take(due)) is not None:
             rate = self._settings["max_rate_hz"]
             due = max(due, time.monotonic() - 1.0 / rate) + 1.0 / rate if rate > 0 else 0.0
             try:
@@ -247,29 +246,34 @@ class DetectorNode(ManagedNode):
             except Exception as error:  # whatever one image does, the next one must be answered
                 if not self.context.ok():
                     return
-                self._health.detection_failed(f"{type(error).__name__}: {error}")
-                self.get_logger().error(
-                    f"detection failed: {type(error).__name__}: {error}",
-                    throttle_duration_sec=WARNING_PERIOD_S,
-                )
+                self._note_failure(error)
 
-    def _answer(self, message: Image | CompressedImage) -> None:
-        rgb = message_to_rgb(message)
+    def _note_failure(self, error: Exception) -> None:
+        what = f"{type(error).__name__}: {error}"
+        self._health.detection_failed(what)
+        self.get_logger().error(f"detection failed: {what}", throttle_duration_sec=WARNING_PERIOD_S)
+
+    def _answer(self, message: bytes) -> None:
+        image = self._parse(message)
+        rgb = image.to_rgb()
         with self._detector_lock:
             if self._detector is None:
                 return
             detections, times = self._detector.detect_with_timing(rgb)
         if any(self._settings["classes"]):
             detections = detections.of_classes(self._settings["classes"])
-        self._publisher.publish(detections_to_message(detections, message.header))
+        header = Header(
+            stamp=Time(sec=image.stamp.seconds, nanosec=image.stamp.nanoseconds),
+            frame_id=image.stamp.frame_id,
+        )
+        self._publisher.publish(detections_to_message(detections, header))
         latencies = {
             "preprocess_ms": times.preprocess_ms,
             "inference_ms": times.inference_ms,
             "decode_ms": times.decode_ms,
         }
-        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
-        if stamp_ns > 0 and age_ms >= 0.0:
+        age_ms = (self.get_clock().now().nanoseconds - image.stamp.total_ns) / 1e6
+        if image.stamp.total_ns > 0 and age_ms >= 0.0:
             latencies["stamp_to_publish_ms"] = age_ms
         self._health.image_processed(latencies)
 
@@ -318,6 +322,7 @@ class DetectorNode(ManagedNode):
         if "model_dir" in new:
             wanted = detector_settings(settings, new["model_dir"], settings["score_threshold"])
             detector, build = load_ready(wanted)
+            detector.cluster_by(settings["clustering"])
             check_classes(settings["classes"], detector)
             with self._detector_lock:
                 self._detector, self._build = detector, None
@@ -330,6 +335,8 @@ class DetectorNode(ManagedNode):
         if "score_threshold" in new:
             threshold = new["score_threshold"]
             old.score_threshold = old.spec.score_threshold if threshold < 0 else threshold
+        if "clustering" in new:
+            old.cluster_by(new["clustering"])
 
 
 def check_classes(names: list[str], detector: Detector) -> None:
@@ -351,6 +358,7 @@ def about(detector: Detector | None, precision: str) -> list[tuple[str, str]]:
         ("precision", own if precision == "auto" else precision),
         ("provider", detector.engine.provider),
         ("score_threshold", f"{detector.score_threshold:.3f}"),
+        ("clustering", detector.clustering.method),
     ]
 
 
@@ -373,20 +381,6 @@ def detector_settings(settings: dict[str, Any], model_dir: str, score_threshold:
         backend=settings["backend"],
         precision=settings["precision"],
         build_engine=settings["build_engine"],
-    )
-
-
-def message_to_rgb(message: Image | CompressedImage) -> Any:
-    """Return the pixels (H, W, 3) uint8 of either image message; raises ImageRefused."""
-    if isinstance(message, CompressedImage):
-        return compressed_to_rgb(format=message.format, data=message.data)
-    return image_to_rgb(
-        encoding=message.encoding,
-        width=message.width,
-        height=message.height,
-        step=message.step,
-        data=message.data,
-        is_bigendian=bool(message.is_bigendian),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from palletjack_detection.detector import BACKENDS
 from palletjack_detection.model_folder import PRECISIONS
+from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PARAMETERS = (
@@ -43,6 +44,13 @@ PARAMETERS = (
     ),
     ParameterSpec(
         "classes", [""], "Names of the classes to publish; an empty name: all classes of the model."
+    ),
+    ParameterSpec(
+        "clustering",
+        "auto",
+        "How hot cells become boxes, with the model's numbers. nms: overlapping cells are averaged by "
+        "coverage; plain_nms: the best cell's box; dbscan: TAO's; auto: the model's own.",
+        choices=("auto", *CLUSTERING_METHODS),
     ),
     ParameterSpec(
         "max_rate_hz",

@@ -27,6 +27,7 @@ from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation, locate_on_floor
 from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
+from palletjack_detection.nodes.camera_messages import camera_from_message, mount_from_transform
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_from_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
@@ -185,9 +186,7 @@ class GuardNode(Node):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
-            self._camera = CameraModel.from_values(
-                message.width, message.height, message.k, message.d, message.distortion_model
-            )
+            self._camera = camera_from_message(message)
             self._trouble = self._calibration_trouble = ""
         except ValueError as error:
             # The last good one stays in use.
@@ -243,12 +242,12 @@ class GuardNode(Node):
 
     def _camera_mount(self, camera_frame: str) -> CameraMount | None:
         try:
-            found = self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
-        except TransformException as error:
+            return mount_from_transform(
+                self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
+            )
+        except (TransformException, ValueError) as error:
             self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {error}")
             return None
-        move, turn = found.transform.translation, found.transform.rotation
-        return CameraMount.from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
 
     def _on_command(self, message: Twist) -> None:
         raw = Velocity(message.linear.x, message.angular.z)

@@ -21,43 +21,14 @@ from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.image_files import ImageFileError, list_images, read_image
 from palletjack_detection.nodes.lifetime import StartupError, run_node
-from palletjack_detection.nodes.message_conversion import detections_from_message
-from palletjack_detection.nodes.parameters import ParameterSpec, declare
+from palletjack_detection.nodes.message_conversion import detections_from_message, rgb_to_message
+from palletjack_detection.nodes.parameters import declare
+from palletjack_detection.nodes.source_parameters import FOLDER_PARAMETERS
 from palletjack_detection.prediction_log import PredictionLog
 
 # In lock-step an image without an answer is sent again after this time: on a graph that has just
 # come up, the first message can be lost between two nodes that have not matched yet.
 RESEND_AFTER_S = 5.0
-
-PARAMETERS = (
-    ParameterSpec("image_dir", "", "Folder of jpg, png and bmp images, published by name.", fixed=True),
-    ParameterSpec("image_topic", "image", "Topic to publish the images on.", fixed=True),
-    ParameterSpec("frame_id", "camera", "frame_id of the images.", fixed=True),
-    ParameterSpec(
-        "rate_hz",
-        0.0,
-        "Images in a second at most; 0: in lock-step, as fast as the detector answers.",
-        minimum=0.0,
-        maximum=1000.0,
-        fixed=True,
-    ),
-    ParameterSpec("lock_step", True, "Wait for the detections of an image before the next one.", fixed=True),
-    ParameterSpec("loop", False, "Start again after the last image.", fixed=True),
-    ParameterSpec(
-        "answer_timeout_s",
-        60.0,
-        "In lock-step, seconds to wait for the detections of one image before giving up.",
-        minimum=0.1,
-        maximum=3600.0,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "output_dir",
-        "",
-        "In lock-step: folder for predictions.json and latency.json, written after the last image.",
-        fixed=True,
-    ),
-)
 
 
 class ImageFolderNode(Node):
@@ -69,7 +40,7 @@ class ImageFolderNode(Node):
     def __init__(self) -> None:
         super().__init__("image_folder")
         try:
-            settings = declare(self, PARAMETERS)
+            settings = declare(self, FOLDER_PARAMETERS)
             self._paths = list_images(Path(settings["image_dir"]).expanduser())
         except (ValueError, OSError) as error:
             raise StartupError(f"image_dir: {error}") from error
@@ -199,13 +170,7 @@ class ImageFolderNode(Node):
             return self._answer
 
     def _message(self, rgb: NDArray[np.uint8]) -> Image:
-        height, width = rgb.shape[:2]
-        message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-        message.header.frame_id = self._frame_id
-        message.header.stamp = self.get_clock().now().to_msg()
-        # Assigning bytes is up to 140 ms slower: every value would be checked.
-        message.data.frombytes(np.ascontiguousarray(rgb))
-        return message
+        return rgb_to_message(rgb, self._frame_id, self.get_clock().now().to_msg())
 
 
 def main(args: list[str] | None = None) -> int:

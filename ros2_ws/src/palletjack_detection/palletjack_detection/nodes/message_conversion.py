@@ -1,12 +1,28 @@
-"""Detections to and from vision_msgs/Detection2DArray (vision_msgs 4, the same in Humble and Jazzy)."""
+"""Pixels to sensor_msgs/Image; detections to and from vision_msgs/Detection2DArray.
+
+vision_msgs 4 is the same in Humble and Jazzy.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from palletjack_detection.detections import Detections
+
+
+def rgb_to_message(rgb: NDArray[np.uint8], frame_id: str, stamp: Time) -> Image:
+    """Return the rgb8 message of ``rgb`` (H, W, 3) uint8."""
+    height, width = rgb.shape[:2]
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.header.frame_id, message.header.stamp = frame_id, stamp
+    # Assigning bytes is up to 140 ms slower: every value would be checked.
+    message.data.frombytes(np.ascontiguousarray(rgb))
+    return message
 
 
 def detections_to_message(detections: Detections, header: Header) -> Detection2DArray:

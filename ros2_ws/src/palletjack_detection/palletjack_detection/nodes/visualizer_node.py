@@ -19,6 +19,7 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
 from palletjack_detection.image_conversion import ImageRefused, image_to_rgb
 from palletjack_detection.nodes.lifetime import StartupError, run_node
+from palletjack_detection.nodes.message_conversion import rgb_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 
 IMAGES_KEPT = 30
@@ -79,10 +80,7 @@ class VisualizerNode(Node):
             self.get_logger().warning(f"image not drawn: {error}", throttle_duration_sec=2.0)
             return
         draw_message(rgb, message, ranges, self._rate())
-        out = Image(header=image.header, height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8")
-        out.step = 3 * rgb.shape[1]
-        # The quick way to fill the field: assigning an array is checked element by element.
-        out.data.frombytes(rgb.tobytes())
+        out = rgb_to_message(rgb, image.header.frame_id, image.header.stamp)
         self._publisher.publish(out)
 
     def _rate(self) -> float:
