@@ -64,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
         scenario,
         names,
         with_detector=arguments.perception == "detector",
+        truth=episode.truth,
         patience=Patience(start=arguments.start_timeout, answer=arguments.answer_timeout),
     )
     try:

@@ -79,6 +79,11 @@ def arguments() -> list[DeclareLaunchArgument]:
             description="Model folder (model.onnx and model.json); empty: the one that ships here.",
         ),
         DeclareLaunchArgument(
+            "precision",
+            default_value="auto",
+            description="Precision of the network, of those in the model folder; auto: the model's own.",
+        ),
+        DeclareLaunchArgument(
             "score_threshold",
             default_value="-1.0",
             description="Detections from this score, 0..1; negative: the model's own threshold.",
@@ -156,6 +161,14 @@ def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
     )
 
 
+def model_label(given: dict[str, str]) -> str:
+    """Return what the result calls the model: FOLDER[:PRECISION][@THRESHOLD]."""
+    name = Path(given["model"]).name or SHIPPED_MODEL
+    precision = "" if given["precision"] == "auto" else f":{given['precision']}"
+    threshold = float(given["score_threshold"])
+    return f"{name}{precision}{'' if threshold < 0.0 else f'@{threshold:g}'}"
+
+
 def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProcess:
     """Return the simulator, which ends with the verdict as its exit code."""
     command = [given["python"], "-m", "palletjack_sim.node", "--scenario", given["scenario"]]
@@ -163,7 +176,7 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     command += ["--camera-quality", given["camera_quality"], "--perception", given["perception"]]
     command += ["--answer-timeout", given["answer_timeout"]]
     if given["perception"] == "detector":
-        command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+        command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
@@ -176,7 +189,7 @@ def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogI
     command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
     command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
     command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
-    command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+    command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
     if not given["isaac_sim_python"]:
@@ -195,7 +208,9 @@ def guard_node(given: dict[str, str], topics: dict[str, str], robot: dict[str, f
         "~/state": "guard_state",
         "detections": "detections" if given["perception"] == "detector" else "ground_truth",
     }
-    parameters: list[Any] = [robot, {"use_sim_time": True}]
+    # Simulated time stands still while the simulator computes or waits.
+    clock = {"use_sim_time": True, "clock_timeout": float(given["answer_timeout"])}
+    parameters: list[Any] = [robot, clock]
     if given["guard_params"]:
         extra = Path(given["guard_params"]).expanduser().absolute()
         if not extra.is_file():
@@ -240,6 +255,7 @@ def detector(given: dict[str, str], share: Path, topics: dict[str, str], *, is_k
             "image_topic": topics["image"],
             "reliability": "reliable",
             "model": given["model"],
+            "precision": given["precision"],
             "score_threshold": given["score_threshold"],
             "use_sim_time": "true",
             # Its death is this run's failure, unless the scenario kills it.
