@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from palletjack_sim.verdict import RunResult
 
 SUMMARY_FILE, JUNIT_FILE, REPORT_FILE = "summary.json", "junit.xml", "report.html"
-COMPARISON_FILE = "comparison.json"
+COMPARISON_FILE, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
 class CameraQuality(str, enum.Enum):
@@ -87,8 +87,9 @@ def simulate(
 
     Example: `palletjack simulate all --compare models/palletjack_lite:fp32 models/palletjack_lite:int8`
     """
-    from palletjack_sim.comparison import compare_runs
+    from palletjack_sim.comparison import compare_runs, comparison_table, write_comparison_file
     from palletjack_sim.model_choice import ModelChoice
+    from palletjack_sim.report import write_comparison
     from palletjack_sim.scenario import ScenarioError, load_scenario, shipped_scenarios
     from palletjack_sim.verdict import EXIT_CODES
 
@@ -112,14 +113,17 @@ def simulate(
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
     if compare is None:
-        results = _run_all(plan, models[0] if models else ModelChoice(), out)
+        runs = _run_all(plan, models[0] if models else ModelChoice(), out)
     else:
         first, second = (
             _run_all(plan, choice, out / side) for choice, side in zip(models, "ab", strict=True)
         )
-        typer.echo(compare_runs(first, second, out / COMPARISON_FILE))
-        results = [*first, *second]
-    raise typer.Exit(max(EXIT_CODES[result.verdict] for result in results))
+        comparison = compare_runs(*([result for result, _ in side] for side in (first, second)))
+        write_comparison_file(out / COMPARISON_FILE, comparison)
+        write_comparison(out / COMPARISON_PAGE, first, second, comparison)
+        typer.echo(comparison_table(comparison))
+        runs = [*first, *second]
+    raise typer.Exit(max(EXIT_CODES[result.verdict] for result, _ in runs))
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def _launch_name(name: str) -> str:
     return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
 
 
-def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[RunResult]:
+def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult, Path]]:
     """Carry out the plan with one model, and write what sums it up after each run."""
     from palletjack_sim.junit import write_junit
     from palletjack_sim.report import write_report
@@ -177,7 +181,7 @@ def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[RunResult]:
             write_summary(out / SUMMARY_FILE, summary)
             write_junit(out / JUNIT_FILE, results)
             write_report(out / REPORT_FILE, runs, summary)
-    return [result for result, _ in runs]
+    return runs
 
 
 def _one_run(

@@ -99,6 +99,7 @@ def test_two_models_are_compared_in_the_same_runs(scenario: Path, tmp_path: Path
     comparison = json.loads((out / "comparison.json").read_text())
     assert comparison["metrics"]["recall"]["difference"] == 0.0
     assert (out / "a" / "report.html").is_file()
+    assert "<b>first</b>" in (out / "comparison.html").read_text()
     refused = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--compare", *models])
     assert refused.exit_code == 2
     assert "--compare: expected --perception detector" in refused.output

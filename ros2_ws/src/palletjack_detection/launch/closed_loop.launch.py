@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from palletjack_detection.shipped_model import SHIPPED_MODEL
 PACKAGE = "palletjack_detection"
 # The processes end with this launch process, however that ends.
 ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
+BY_HAND = "by_hand"
 VERDICTS = {1: "the scenario failed", 2: "the scenario could not be run"}
 
 
@@ -58,7 +60,8 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "isaac_sim_python",
             default_value="",
-            description="With isaac_sim: the python.sh that starts it; empty: print the command to start it.",
+            description="With isaac_sim: the python.sh that starts it; by_hand: print the command to do it "
+            "and wait.",
         ),
         DeclareLaunchArgument(
             "camera_quality",
@@ -186,13 +189,20 @@ def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogI
     """Return Isaac Sim's process, or what says how to start it by hand."""
     if given["perception"] != "detector":
         raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
-    command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
+    python, by_hand = given["isaac_sim_python"], given["isaac_sim_python"] == BY_HAND
+    if not by_hand and shutil.which(python) is None:
+        found = f"no program {python}" if python else "nothing"
+        raise ValueError(
+            "isaac_sim_python: no Isaac Sim to run: expected its python.sh (Isaac Sim needs an RTX GPU), or "
+            f"{BY_HAND} to start it yourself, found {found}; simulator:=embedded needs none"
+        )
+    command = ["./python.sh" if by_hand else python, "-m", "palletjack_sim.isaac_sim.run"]
     command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
     command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
     command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
-    if not given["isaac_sim_python"]:
+    if by_hand:
         words = shlex.join(command)
         return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
     return ExecuteProcess(cmd=command, name="isaac_sim", output="screen", additional_env=ENVIRONMENT)
