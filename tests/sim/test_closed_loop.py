@@ -117,6 +117,30 @@ def test_equal_seeds_give_equal_tracks(seeing_run: Path, tmp_path: Path) -> None
     assert (tmp_path / "track.csv").read_bytes() == (seeing_run / "track.csv").read_bytes()
 
 
+@pytest.mark.render
+@pytest.mark.long
+def test_equal_seeds_give_equal_path_traced_runs(tmp_path: Path) -> None:
+    """Pixels, detections of a real network and driving: bit for bit."""
+    pytest.importorskip("mitsuba", reason="the embedded renderer is not installed")
+    scenario = head_on().model_copy(update={"duration": 0.4})
+    model = ModelChoice(write_tiny_model(tmp_path / "model"))
+    written = []
+    for name in ("first", "second"):
+        run_direct(
+            scenario,
+            seed=3,
+            camera_quality="path_traced",
+            perception="detector",
+            model=model,
+            out=tmp_path / name,
+            catalog=CATALOG,
+        )
+        files = [tmp_path / name / "track.csv", *sorted((tmp_path / name / "frames").iterdir())]
+        written.append({path.name: path.read_bytes() for path in files})
+    assert len(written[0]) >= 3
+    assert written[0] == written[1]
+
+
 def test_camera_that_dies_half_way_stops_the_robot(tmp_path: Path) -> None:
     """No images any more: the guard must end the motion by itself and say why."""
     scenario = clear()

@@ -127,6 +127,21 @@ def test_detector_node_is_in_the_loop(
     assert sum(int(row["false_detections"] or 0) + int(row["trucks_detected"] or 0) for row in rows) >= 16
 
 
+def test_detector_that_sees_nothing_fails_the_launch(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+) -> None:
+    """The shipped model with a threshold that nothing reaches: the robot hits the truck."""
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "blind.log",
+        *words(scenario_file, tmp_path / "out", score_threshold="1.0"),
+    )
+    assert launch.wait(120) == 1, launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert (result.verdict, result.collisions, result.recall) == ("fail", 1, 0.0)
+    assert result.model == "palletjack_lite@1"
+
+
 def test_dead_detector_ends_the_run_as_an_error(
     loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
 ) -> None:
