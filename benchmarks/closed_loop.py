@@ -1,4 +1,4 @@
-"""Sums up folders of `palletjack simulate` runs for benchmarks/results/closed_loop.json and docs/closed_loop.md.
+"""Sums up runs of `palletjack simulate` for benchmarks/results/closed_loop.json and docs/closed_loop.md.
 
     palletjack simulate all --seeds 5 --camera-quality rasterized --resume --out out/rasterized
     palletjack simulate all --seeds 5 --resume --out out/path_traced

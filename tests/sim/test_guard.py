@@ -249,10 +249,55 @@ def test_object_that_stands_beside_the_lane_is_not_taken_to_cross() -> None:
         assert math.isinf(guard.free_gap(robot))
 
 
+NAV2_EXAMPLE = (
+    Path(__file__).resolve().parents[2]
+    / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
+)
+# Names in Nav2's own example, nav2_collision_monitor/params/collision_monitor_params.yaml at 0571559.
+NAV2_NAMES = {
+    "": {
+        "base_frame_id",
+        "odom_frame_id",
+        "cmd_vel_in_topic",
+        "cmd_vel_out_topic",
+        "state_topic",
+        "transform_tolerance",
+        "source_timeout",
+        "base_shift_correction",
+        "stop_pub_timeout",
+        "polygons",
+        "observation_sources",
+    },
+    "polygons": {
+        "type",
+        "points",
+        "action_type",
+        "min_points",
+        "visualize",
+        "polygon_pub_topic",
+        "slowdown_ratio",
+        "linear_limit",
+        "angular_limit",
+        "footprint_topic",
+        "time_before_collision",
+        "simulation_time_step",
+    },
+    "observation_sources": {"type", "topic"},
+}
+
+
+def test_nav2_example_names_parameters_that_the_collision_monitor_has() -> None:
+    given = yaml.safe_load(NAV2_EXAMPLE.read_text())["collision_monitor"]["ros__parameters"]
+    sections = {name: kind for kind in ("polygons", "observation_sources") for name in given[kind]}
+    assert set(given) - set(sections) <= NAV2_NAMES[""]
+    for name, kind in sections.items():
+        assert set(given[name]) <= NAV2_NAMES[kind], name
+    # What leaves the collision monitor is what the guard listens to.
+    assert given["cmd_vel_out_topic"] == "cmd_vel_raw"
+
+
 def test_nav2_example_names_parameters_that_the_guard_has() -> None:
-    root = Path(__file__).resolve().parents[2]
-    path = root / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
-    given = yaml.safe_load(path.read_text())["palletjack_guard"]["ros__parameters"]
+    given = yaml.safe_load(NAV2_EXAMPLE.read_text())["palletjack_guard"]["ros__parameters"]
     assert given.pop("base_frame") == "base_link"
     assert GuardConfig(**given) == GuardConfig(), "the example shows the defaults"
 
