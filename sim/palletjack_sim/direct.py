@@ -44,6 +44,7 @@ def run_direct(
         perception=perception,
         model=None if model is None else model.label,
         latencies_ms=autonomy.latencies_ms,
+        commands_ms=autonomy.commands_ms,
     )
 
 

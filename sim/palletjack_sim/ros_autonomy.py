@@ -106,6 +106,8 @@ class RosAutonomy:
         context: Context | None = None,
     ) -> None:
         self.latencies_ms: list[float] = []
+        self.commands_ms: list[float] = []
+        self._shown: float | None = None
         self._names = names
         self._with_detector = with_detector
         self._truth = truth
@@ -178,7 +180,7 @@ class RosAutonomy:
         boxes_3d = boxes_3d_message(solid, header.stamp, self._names.frames["odometry"])
         key = _nanoseconds(header.stamp)
         self._frame_stamp = stamp
-        began = time.perf_counter()
+        self._shown = began = time.perf_counter()
 
         def send() -> None:
             self._send_pose()
@@ -237,6 +239,9 @@ class RosAutonomy:
 
         send()
         self._exchange(send_again, arrived, self._patience.command_again, send_first=False)
+        if self._shown is not None:
+            self.commands_ms.append((time.perf_counter() - self._shown) * 1e3)
+            self._shown = None
         state = self._state
         assert state is not None
         assert self._command is not None

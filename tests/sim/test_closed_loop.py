@@ -89,6 +89,8 @@ def test_real_detector_on_rendered_frames_stops_the_robot(tmp_path: Path) -> Non
     assert result.recall > 0.5
     assert result.latency_ms is not None
     assert result.latency_ms["p50"] > 0.1
+    assert result.end_to_end_ms is not None
+    assert result.end_to_end_ms["p50"] > result.latency_ms["p50"], "the guard comes after the network"
 
 
 def test_clear_lane_is_driven_to_its_end_without_a_stop(tmp_path: Path) -> None:
