@@ -70,6 +70,8 @@ class DirectAutonomy:
     guard: Guard
     detect: Detect | None = None
     latencies_ms: list[float] = field(default_factory=list)
+    commands_ms: list[float] = field(default_factory=list)
+    _shown: float | None = None
     _pose: RobotPose | None = None
 
     @classmethod
@@ -86,7 +88,7 @@ class DirectAutonomy:
         """Detect, locate and remember."""
         if self._pose is None or self._pose.stamp != stamp:
             raise RuntimeError(f"image at {stamp} s without odometry of that time")
-        began = time.perf_counter()
+        self._shown = began = time.perf_counter()
         found = truth if self.detect is None else self.detect(rgb)
         self.latencies_ms.append((time.perf_counter() - began) * 1e3)
         places = [
@@ -101,4 +103,8 @@ class DirectAutonomy:
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Ask the guard."""
-        return self.guard.limit(stamp, self._pose, raw)
+        decision = self.guard.limit(stamp, self._pose, raw)
+        if self._shown is not None:
+            self.commands_ms.append((time.perf_counter() - self._shown) * 1e3)
+            self._shown = None
+        return decision

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from palletjack_sim.model_choice import ModelChoice
     from palletjack_sim.scenario import Scenario
     from palletjack_sim.verdict import RunResult
 
 SUMMARY_FILE, JUNIT_FILE, REPORT_FILE = "summary.json", "junit.xml", "report.html"
-COMPARISON_FILE = "comparison.json"
+COMPARISON_FILE, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
 class CameraQuality(str, enum.Enum):
@@ -54,7 +55,10 @@ def simulate(
     perception: Annotated[
         Perception, typer.Option(help="ground_truth: the simulator's own boxes, to test all but the network.")
     ] = Perception.DETECTOR,
-    model: Annotated[Path | None, typer.Option(help="Model folder; the shipped one if left out.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="FOLDER[:PRECISION][@THRESHOLD] of the network; the shipped model if left out."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out/simulate"),
     duration: Annotated[
         float | None, typer.Option(help="Simulated seconds; as the scenario says if left out.", min=0.1)
@@ -63,11 +67,14 @@ def simulate(
         Graph, typer.Option(help="ros: separate processes and topics. direct: one process, no ROS needed.")
     ] = Graph.ROS,
     compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(help="Two model folders: the same runs with both, and a table of what differs."),
+        tuple[str, str] | None,
+        typer.Option(help="Two models, written as for --model: the same runs with both, and what differs."),
     ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Write each run's topics as an MCAP bag (--graph ros only).")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what OUT holds of these runs, and make the others.")
     ] = False,
 ) -> None:
     """Drive a simulated robot by its own detections and judge the run.
@@ -77,8 +84,12 @@ def simulate(
     OUT/SCENARIO/seed_N. OUT gets summary.json, junit.xml and report.html.
 
     Example: `palletjack simulate head_on wet_floor --seeds 3 --out out/simulate`
+
+    Example: `palletjack simulate all --compare models/palletjack_lite:fp32 models/palletjack_lite:int8`
     """
-    from palletjack_sim.comparison import compare_runs
+    from palletjack_sim.comparison import compare_runs, comparison_table, write_comparison_file
+    from palletjack_sim.model_choice import ModelChoice
+    from palletjack_sim.report import write_comparison
     from palletjack_sim.scenario import ScenarioError, load_scenario, shipped_scenarios
     from palletjack_sim.verdict import EXIT_CODES
 
@@ -92,20 +103,27 @@ def simulate(
             duration=duration,
             graph=graph,
             record=record,
+            resume=resume,
         )
         plan.check(compare=compare is not None)
+        models = [ModelChoice.parse(text) for text in compare or () if text]
+        if model is not None:
+            models.append(ModelChoice.parse(model))
     except (ScenarioError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
     if compare is None:
-        results = _run_all(plan, model, out)
+        runs = _run_all(plan, models[0] if models else ModelChoice(), out)
     else:
         first, second = (
-            _run_all(plan, folder, out / side) for folder, side in zip(compare, "ab", strict=True)
+            _run_all(plan, choice, out / side) for choice, side in zip(models, "ab", strict=True)
         )
-        typer.echo(compare_runs(first, second, out / COMPARISON_FILE))
-        results = [*first, *second]
-    raise typer.Exit(max(EXIT_CODES[result.verdict] for result in results))
+        comparison = compare_runs(*([result for result, _ in side] for side in (first, second)))
+        write_comparison_file(out / COMPARISON_FILE, comparison)
+        write_comparison(out / COMPARISON_PAGE, first, second, comparison)
+        typer.echo(comparison_table(comparison))
+        runs = [*first, *second]
+    raise typer.Exit(max(EXIT_CODES[result.verdict] for result, _ in runs))
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Plan:
     duration: float | None
     graph: Graph
     record: bool
+    resume: bool
 
     def check(self, *, compare: bool) -> None:
         """Raise ValueError where the options do not go together."""
@@ -143,7 +162,7 @@ def _launch_name(name: str) -> str:
     return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
 
 
-def _run_all(plan: Plan, model: Path | None, out: Path) -> list[RunResult]:
+def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult, Path]]:
     """Carry out the plan with one model, and write what sums it up after each run."""
     from palletjack_sim.junit import write_junit
     from palletjack_sim.report import write_report
@@ -162,43 +181,48 @@ def _run_all(plan: Plan, model: Path | None, out: Path) -> list[RunResult]:
             write_summary(out / SUMMARY_FILE, summary)
             write_junit(out / JUNIT_FILE, results)
             write_report(out / REPORT_FILE, runs, summary)
-    return [result for result, _ in runs]
+    return runs
 
 
 def _one_run(
-    plan: Plan, scenario: Scenario, name: str, seed: int, model: Path | None, out: Path
+    plan: Plan, scenario: Scenario, name: str, seed: int, model: ModelChoice, out: Path
 ) -> RunResult:
     """Run once; whatever keeps the run from a verdict becomes a result that says so."""
     from palletjack_sim.direct import run_direct
     from palletjack_sim.launcher import LoopRequest, run_in_ros
+    from palletjack_sim.resume import Request, forget
     from palletjack_sim.run import write_error
 
     quality, eyes = plan.camera_quality.value, plan.perception.value
     try:
-        if plan.perception is Perception.DETECTOR:
-            model = _model_folder(model)
-        if plan.graph is Graph.DIRECT:
-            return run_direct(
-                scenario, seed=seed, camera_quality=quality, perception=eyes, model=model, out=out
-            )
-        request = LoopRequest(
-            name, seed, quality, eyes, "" if model is None else str(model), plan.duration, out, plan.record
+        found = model.found() if plan.perception is Perception.DETECTOR else None
+        asked = Request.of(
+            scenario,
+            seed=seed,
+            camera_quality=quality,
+            perception=eyes,
+            graph=plan.graph.value,
+            record=plan.record,
+            model=found,
         )
-        return run_in_ros(request)
+        if plan.resume and (kept := asked.finished(out)) is not None:
+            typer.echo(f"kept, was made before: {out}")
+            return kept
+        forget(out)
+        if plan.graph is Graph.DIRECT:
+            result = run_direct(
+                scenario, seed=seed, camera_quality=quality, perception=eyes, model=found, out=out
+            )
+        else:
+            result = run_in_ros(
+                LoopRequest(name, seed, quality, eyes, found, plan.duration, out, plan.record)
+            )
+        asked.write(out)
+        return result
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         return write_error(
             out, str(error), scenario=scenario.name, seed=seed, camera_quality=quality, perception=eyes
         )
-
-
-def _model_folder(model: Path | None) -> Path:
-    """Return the folder to load; FileNotFoundError before anything was started where it is none."""
-    from palletjack_detection.shipped_model import find_shipped_model
-
-    folder = find_shipped_model() if model is None else model
-    if not (folder / "model.json").is_file():
-        raise FileNotFoundError(f"--model: expected a folder with model.json, found {folder}")
-    return folder
 
 
 def _describe(result: RunResult) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from palletjack_sim.files import replace_file
-from palletjack_sim.summary import INTERVAL, METRICS, RESAMPLES, Metric
+from palletjack_sim.summary import INTERVAL, METRICS, RESAMPLES, Metric, join_bands
 from palletjack_sim.verdict import ERROR, RunResult
 
 
-def compare_runs(first: Sequence[RunResult], second: Sequence[RunResult], path: Path) -> str:
-    """Compare runs of equal scenarios and seeds; write ``path`` as JSON and return a table for the terminal.
+def compare_runs(first: Sequence[RunResult], second: Sequence[RunResult]) -> dict[str, Any]:
+    """Compare runs of equal scenarios and seeds: what comparison.json holds.
 
     Raises ValueError where the runs are not the same ones. Runs that ended in an error on either side are
     left out of the numbers.
@@ -30,16 +30,32 @@ def compare_runs(first: Sequence[RunResult], second: Sequence[RunResult], path: 
         for a, b in zip(first, second, strict=True)
         if a.verdict != b.verdict
     ]
-    models = {"a": first[0].model, "b": second[0].model}
-    document = {"models": models, "runs": len(pairs), "metrics": metrics, "verdicts_that_differ": changed}
-    replace_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
-    lines = [f"A: {models['a']}   B: {models['b']}   {len(pairs)} pairs of runs"]
+    sides = ([a for a, _ in pairs], [b for _, b in pairs])
+    return {
+        "models": {"a": _model(first), "b": _model(second)},
+        "runs": len(pairs),
+        "metrics": metrics,
+        "bands": _bands(*(join_bands(runs) for runs in sides)),
+        "verdicts_that_differ": changed,
+    }
+
+
+def comparison_table(comparison: dict[str, Any]) -> str:
+    """The comparison as text for the terminal."""
+    models = comparison["models"]
+    lines = [f"A: {models['a']}   B: {models['b']}   {comparison['runs']} pairs of runs"]
     lines.append(f"{'':26}{'A':>10}{'B':>10}{'B - A':>10}   95 % interval")
-    lines += [_line(name, row) for name, row in metrics.items()]
+    lines += [_line(name, row) for name, row in comparison["metrics"].items()]
     lines += [
-        f"{item['scenario']} seed {item['seed']}: {item['a']} with A, {item['b']} with B" for item in changed
+        f"{item['scenario']} seed {item['seed']}: {item['a']} with A, {item['b']} with B"
+        for item in comparison["verdicts_that_differ"]
     ]
     return "\n".join(lines)
+
+
+def write_comparison_file(path: Path, comparison: dict[str, Any]) -> None:
+    """Write as JSON, whole or not at all."""
+    replace_file(path, (json.dumps(comparison, indent=2, allow_nan=False) + "\n").encode())
 
 
 def difference(metric: Metric, pairs: Sequence[tuple[RunResult, RunResult]]) -> dict[str, float | None]:
@@ -61,6 +77,25 @@ def difference(metric: Metric, pairs: Sequence[tuple[RunResult, RunResult]]) -> 
         known = [right - left for left, right in draws if left is not None and right is not None]
         row["low"], row["high"] = (float(bound) for bound in np.percentile(known, INTERVAL))
     return row
+
+
+def _model(runs: Sequence[RunResult]) -> str | None:
+    """The model's name; a run that ended in an error has none."""
+    return next((run.model for run in runs if run.model), None)
+
+
+def _bands(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The bands of both sides by their true range; None where a side saw no truck."""
+    sides = [{band["from_m"]: band for band in bands} for bands in (first, second)]
+    return [
+        {
+            "from_m": low,
+            "to_m": (sides[0].get(low) or sides[1][low])["to_m"],
+            "a": sides[0].get(low),
+            "b": sides[1].get(low),
+        }
+        for low in sorted({*sides[0], *sides[1]})
+    ]
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from palletjack_sim.autonomy import Detect, DirectAutonomy
 from palletjack_sim.episode import make_episode
+from palletjack_sim.model_choice import ModelChoice
 from palletjack_sim.run import run_episode
 from palletjack_sim.scenario import Scenario
 from palletjack_sim.verdict import RunResult
@@ -18,17 +19,18 @@ def run_direct(
     seed: int,
     camera_quality: str,
     perception: str,
-    model: Path | None,
+    model: ModelChoice | None,
     out: Path,
     catalog: Catalog | None = None,
 ) -> RunResult:
-    """Run ``scenario`` and write its results into ``out``.
+    """Run ``scenario`` and write its results into ``out``; ``model`` None: the shipped one.
 
     Raises what reading the model, building the world and rendering raise; see Detector.load, build_world
     and make_episode.
     """
     detect: Detect | None = None
     if perception == "detector":
+        model = (model or ModelChoice()).found()
         detect = _load_detector(model)
     world = build_world(scenario, seed, catalog)
     episode = make_episode(scenario, world, camera_quality, seed)
@@ -40,13 +42,15 @@ def run_direct(
         seed=seed,
         camera_quality=camera_quality,
         perception=perception,
-        model=None if model is None else model.name,
+        model=None if model is None else model.label,
         latencies_ms=autonomy.latencies_ms,
+        commands_ms=autonomy.commands_ms,
     )
 
 
-def _load_detector(model: Path | None) -> Detect:
+def _load_detector(model: ModelChoice) -> Detect:
     from palletjack_detection.detector import Detector
-    from palletjack_detection.shipped_model import find_shipped_model
 
-    return Detector.load(model or find_shipped_model()).detect
+    assert model.folder is not None
+    loaded = Detector.load(model.folder, precision=model.precision, score_threshold=model.score_threshold)
+    return loaded.detect

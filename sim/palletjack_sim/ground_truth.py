@@ -28,6 +28,15 @@ class Match:
     iou: float
 
 
+@dataclass(frozen=True)
+class TruckBox:
+    """The box around a truck: ``size`` (3,) along its axes, ``pose`` (4, 4) of its centre in the world."""
+
+    instance_id: int
+    size: NDArray[np.float64]
+    pose: NDArray[np.float64]
+
+
 class GroundTruth:
     """Boxes of the trucks in a frame and their distances on the floor."""
 
@@ -37,6 +46,7 @@ class GroundTruth:
         self._floor_points = {
             item.instance_id: _floor_points(item.prop.parts, item.pose[2, 3]) for item in world.trucks
         }
+        self._corners = {item.instance_id: _corners(item.prop.parts) for item in world.trucks}
 
     @property
     def truck_ids(self) -> set[int]:
@@ -64,6 +74,15 @@ class GroundTruth:
         )
         return detections, owners
 
+    def boxes_3d(self, stamp: float) -> list[TruckBox]:
+        """Boxes of all trucks, seen or not, at ``stamp`` (s)."""
+        found = []
+        for owner, (low, high) in sorted(self._corners.items()):
+            pose = self._world.pose_at(self._trucks[owner], stamp).copy()
+            pose[:3, 3] += pose[:3, :3] @ (0.5 * (low + high))
+            found.append(TruckBox(owner, high - low, pose))
+        return found
+
     def floor_range(self, instance_id: int, pose: RobotPose) -> float:
         """Least distance on the floor from base_link's origin to where the truck meets the floor, metres."""
         placed = self._world.pose_at(self._trucks[instance_id], pose.stamp)
@@ -90,6 +109,12 @@ def box_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     shared = float(np.prod(np.clip(high - low, 0.0, None)))
     total = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
     return shared / total if total > 0.0 else 0.0
+
+
+def _corners(parts: tuple) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest coordinates (3,) of the object in its own frame."""
+    vertices = np.concatenate([part.vertices for part in parts]).astype(np.float64)
+    return vertices.min(axis=0), vertices.max(axis=0)
 
 
 def _floor_points(parts: tuple, z: float) -> NDArray[np.float64]:

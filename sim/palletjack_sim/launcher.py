@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from palletjack_sim.model_choice import ModelChoice
 from palletjack_sim.run import RESULT_FILE
 from palletjack_sim.verdict import RunResult
 
@@ -29,13 +30,13 @@ class RosMissing(RuntimeError):
 
 @dataclass(frozen=True)
 class LoopRequest:
-    """One run. Empty ``model``: the shipped one. ``duration`` None: the scenario's."""
+    """One run. ``model`` None: the shipped one. ``duration`` None: the scenario's."""
 
     scenario: str
     seed: int
     camera_quality: str
     perception: str
-    model: str
+    model: ModelChoice | None
     duration: float | None
     out: Path
     record: bool = False
@@ -50,8 +51,12 @@ class LoopRequest:
             "output": str(self.out.resolve()),
             "python": sys.executable,
         }
-        if self.model:
-            words["model"] = str(Path(self.model).resolve())
+        if self.model is not None and self.model.folder is not None:
+            words["model"] = str(self.model.folder.resolve())
+        if self.model is not None and self.model.precision != "auto":
+            words["precision"] = self.model.precision
+        if self.model is not None and self.model.score_threshold is not None:
+            words["score_threshold"] = str(self.model.score_threshold)
         if self.duration is not None:
             words["duration"] = str(self.duration)
         if self.record:

@@ -64,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
         scenario,
         names,
         with_detector=arguments.perception == "detector",
+        truth=episode.truth,
         patience=Patience(start=arguments.start_timeout, answer=arguments.answer_timeout),
     )
     try:
@@ -77,6 +78,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
             perception=arguments.perception,
             model=arguments.model or None,
             latencies_ms=autonomy.latencies_ms,
+            commands_ms=autonomy.commands_ms,
         )
     except GraphTimeout as error:
         return _failed(arguments, str(error))

@@ -13,6 +13,9 @@ from palletjack_sim.run import FRAMES_FOLDER, PLOT_FILE
 from palletjack_sim.verdict import ERROR, RunResult
 
 TEMPLATE = "report.html.j2"
+COMPARISON_TEMPLATE = "comparison.html.j2"
+
+Runs = Sequence[tuple[RunResult, Path]]
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,25 @@ class ReportedRun:
         return [f"{self.folder}/{FRAMES_FOLDER}/{name}" for name in self.result.moments]
 
 
-def write_report(path: Path, runs: Sequence[tuple[RunResult, Path]], summary: dict[str, Any]) -> None:
+def write_report(path: Path, runs: Runs, summary: dict[str, Any]) -> None:
     """Write the page; the folders of ``runs`` lie at or below the page's own."""
+    _write(path, TEMPLATE, runs=_reported(path, runs), summary=summary)
+
+
+def write_comparison(path: Path, first: Runs, second: Runs, comparison: dict[str, Any]) -> None:
+    """Write the page about what ``compare_runs`` found; the runs' folders lie below the page's own."""
+    pairs = [{"a": a, "b": b} for a, b in zip(_reported(path, first), _reported(path, second), strict=True)]
+    _write(path, COMPARISON_TEMPLATE, pairs=pairs, **comparison)
+
+
+def _reported(path: Path, runs: Runs) -> list[ReportedRun]:
+    return [ReportedRun(result, folder.relative_to(path.parent).as_posix()) for result, folder in runs]
+
+
+def _write(path: Path, template: str, **values: Any) -> None:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.undefined = jinja2.StrictUndefined
-    source = (resources.files("palletjack_sim") / "templates" / TEMPLATE).read_text(encoding="utf-8")
-    reported = [ReportedRun(result, folder.relative_to(path.parent).as_posix()) for result, folder in runs]
-    page = environment.from_string(source).render(runs=reported, summary=summary)
-    replace_file(path, page.encode())
+    source = (resources.files("palletjack_sim") / "templates" / template).read_text(encoding="utf-8")
+    replace_file(path, environment.from_string(source).render(**values).encode())

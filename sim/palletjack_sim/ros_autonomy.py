@@ -34,14 +34,16 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
-from vision_msgs.msg import Detection2DArray
+from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
 from palletjack_sim.cameras import camera_model
+from palletjack_sim.ground_truth import GroundTruth
 from palletjack_sim.processes import kill_sibling
 from palletjack_sim.ros_messages import (
+    boxes_3d_message,
     camera_info_message,
     image_message,
     mount_transform,
@@ -88,7 +90,10 @@ class _GuardState:
 
 
 class RosAutonomy:
-    """Implements autonomy.Autonomy over topics. ``with_detector`` False: ground truth is the detections."""
+    """Implements autonomy.Autonomy over topics. ``with_detector`` False: ground truth is the detections.
+
+    ``truth``: whose boxes in space are published with each frame; None: nobody's.
+    """
 
     def __init__(
         self,
@@ -96,12 +101,16 @@ class RosAutonomy:
         names: TopicNames,
         *,
         with_detector: bool,
+        truth: GroundTruth | None = None,
         patience: Patience | None = None,
         context: Context | None = None,
     ) -> None:
         self.latencies_ms: list[float] = []
+        self.commands_ms: list[float] = []
+        self._shown: float | None = None
         self._names = names
         self._with_detector = with_detector
+        self._truth = truth
         self._patience = patience or Patience()
         self._camera = camera_model(scenario.camera)
         self.node = Node("palletjack_simulator", context=context)
@@ -167,15 +176,18 @@ class RosAutonomy:
         picture = image_message(rgb, header.stamp, header.frame_id)
         info = camera_info_message(self._camera, header.stamp, header.frame_id)
         boxes = detections_to_message(truth, header)
+        solid = [] if self._truth is None else self._truth.boxes_3d(stamp)
+        boxes_3d = boxes_3d_message(solid, header.stamp, self._names.frames["odometry"])
         key = _nanoseconds(header.stamp)
         self._frame_stamp = stamp
-        began = time.perf_counter()
+        self._shown = began = time.perf_counter()
 
         def send() -> None:
             self._send_pose()
             self._camera_info.publish(info)
             self._image.publish(picture)
             self._ground_truth.publish(boxes)
+            self._ground_truth_3d.publish(boxes_3d)
 
         def arrived() -> str:
             if self._with_detector and key not in self._detections:
@@ -227,6 +239,9 @@ class RosAutonomy:
 
         send()
         self._exchange(send_again, arrived, self._patience.command_again, send_first=False)
+        if self._shown is not None:
+            self.commands_ms.append((time.perf_counter() - self._shown) * 1e3)
+            self._shown = None
         state = self._state
         assert state is not None
         assert self._command is not None
@@ -278,6 +293,7 @@ class RosAutonomy:
         self._odometry = make(Odometry, topics["odometry"], 10)
         self._transforms = make(TFMessage, topics["transforms"], 10)
         self._ground_truth = make(Detection2DArray, topics["ground_truth"], 10)
+        self._ground_truth_3d = make(Detection3DArray, topics["ground_truth_3d"], 10)
         self._make_static_publisher()
         self._make_command_publisher()
 

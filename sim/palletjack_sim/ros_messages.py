@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -11,9 +12,12 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
 
 from palletjack_detection.ground_range import CameraModel
 from palletjack_detection.guard import RobotPose, Velocity
+from palletjack_sim.ground_truth import TruckBox
+from palletjack_sim.world import TRUCK_LABEL
 
 
 def stamp_message(seconds: float) -> Time:
@@ -77,6 +81,26 @@ def mount_transform(matrix: NDArray[np.float64], stamp: Time, frame: str, child:
     move, turn = message.transform.translation, message.transform.rotation
     move.x, move.y, move.z = (float(value) for value in matrix[:3, 3])
     turn.x, turn.y, turn.z, turn.w = (float(v) for v in Rotation.from_matrix(matrix[:3, :3]).as_quat())
+    return message
+
+
+def boxes_3d_message(boxes: Sequence[TruckBox], stamp: Time, frame: str) -> Detection3DArray:
+    """Oriented boxes in ``frame``, which is the simulator's world; ids are the objects' instance ids."""
+    message = Detection3DArray()
+    message.header.stamp, message.header.frame_id = stamp, frame
+    for box in boxes:
+        detection = Detection3D(header=message.header, id=str(box.instance_id))
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id, result.hypothesis.score = TRUCK_LABEL, 1.0
+        for pose in (detection.bbox.center, result.pose.pose):
+            move, turn = pose.position, pose.orientation
+            move.x, move.y, move.z = (float(value) for value in box.pose[:3, 3])
+            quaternion = Rotation.from_matrix(box.pose[:3, :3]).as_quat()
+            turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
+        size = detection.bbox.size
+        size.x, size.y, size.z = (float(value) for value in box.size)
+        detection.results.append(result)
+        message.detections.append(detection)
     return message
 
 

@@ -26,11 +26,12 @@ def run_episode(
     perception: str,
     model: str | None,
     latencies_ms: Sequence[float],
+    commands_ms: Sequence[float] = (),
 ) -> RunResult:
     """Run ``episode`` and write result.json, track.csv, track.png and frames/ into ``out``.
 
-    ``latencies_ms`` is read after the run: the autonomy's own list. What was recorded before an error is
-    written too; the error then passes through.
+    ``latencies_ms`` and ``commands_ms`` are read after the run: the autonomy's own lists. What was recorded
+    before an error is written too; the error then passes through.
     """
     scenario = episode.scenario
     out.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,7 @@ def run_episode(
         goal_reached=episode.route.reached(recording.final.pose),
         wall_seconds=wall_seconds,
         latencies_ms=latencies_ms,
+        commands_ms=commands_ms,
         model=model,
     )
     result.moments = recording.write_moments(out / FRAMES_FOLDER)

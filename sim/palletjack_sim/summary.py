@@ -47,6 +47,17 @@ def _latency(runs: Sequence[RunResult]) -> float | None:
     return float(np.median(values)) if values else None
 
 
+def _latency_p99(runs: Sequence[RunResult]) -> float | None:
+    values = [run.latency_ms["p99"] for run in runs if run.latency_ms]
+    return float(np.max(values)) if values else None
+
+
+def _range_error(runs: Sequence[RunResult]) -> float | None:
+    errors = [run.range_error for run in runs if run.range_error]
+    count = sum(item["count"] for item in errors)
+    return sum(item["count"] * item["mean_absolute_m"] for item in errors) / count if count else None
+
+
 METRICS: dict[str, Metric] = {
     "passed": _share_passed,
     "min_clearance_m": _mean("min_clearance_m"),
@@ -54,7 +65,10 @@ METRICS: dict[str, Metric] = {
     "false_stops_per_km": _false_stops_per_km,
     "recall": _recall,
     "first_detection_delay_s": _mean("first_detection_delay_s"),
+    "range_mean_absolute_m": _range_error,
     "latency_p50_ms": _latency,
+    "latency_p99_ms": _latency_p99,
+    "real_time_factor": _mean("real_time_factor"),
 }
 
 

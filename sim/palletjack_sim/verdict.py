@@ -31,7 +31,8 @@ _VERSIONED = ("palletjack", "numpy", "opencv-python-headless", "onnxruntime", "m
 class RunResult:
     """What result.json holds. Metres and simulated seconds; ``latency_ms`` is wall time.
 
-    ``latency_ms`` runs from publishing an image until its detections are there. ``range_error_m`` compares
+    ``latency_ms`` runs from publishing an image until its detections are there, ``end_to_end_ms`` until the
+    guard's first command that takes them into account. ``range_error_m`` compares
     the range of detections with the true one. ``stopping_margin_m`` is what ``min_clearance_m`` leaves of
     the criterion. ``by_distance`` has recall and range error in bands of the true range.
     """
@@ -59,6 +60,7 @@ class RunResult:
     range_error: dict[str, float] | None = None
     by_distance: list[dict[str, float | None]] = field(default_factory=list)
     latency_ms: dict[str, float] | None = None
+    end_to_end_ms: dict[str, float] | None = None
     real_time_factor: float = 0.0
     model: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -168,6 +170,7 @@ def summarize(
     goal_reached: bool,
     wall_seconds: float,
     latencies_ms: Sequence[float],
+    commands_ms: Sequence[float] = (),
     model: str | None,
 ) -> RunResult:
     """Gather everything about a finished run."""
@@ -201,6 +204,7 @@ def summarize(
         range_error=range_error(recording.range_errors),
         by_distance=by_distance(recording.sightings, recording.range_errors),
         latency_ms=percentiles(latencies_ms),
+        end_to_end_ms=percentiles(commands_ms),
         real_time_factor=round(final.pose.stamp / wall_seconds, 3) if wall_seconds > 0 else 0.0,
         model=model,
         versions=versions(),

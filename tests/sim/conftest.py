@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,5 +18,9 @@ def loop_environment() -> Iterator[dict[str, str]]:
     launch_file = Path("palletjack_detection/share/palletjack_detection/launch/closed_loop.launch.py")
     if not (workspace / launch_file).exists():
         pytest.skip("ros2_ws is not built, or without closed_loop.launch.py: run bootstrap/ros_workspace.sh")
+    environment = sourced(workspace / "setup.bash")
+    # The simulator of this checkout, also where another one is installed.
+    sources = os.pathsep.join(str(REPOSITORY / name) for name in ("sim", "sdg"))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (sources, environment.get("PYTHONPATH"))))
     with own_domain() as domain:
-        yield isolated(sourced(workspace / "setup.bash"), domain)
+        yield isolated(environment, domain)

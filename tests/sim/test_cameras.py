@@ -106,3 +106,16 @@ def _ids_with_box() -> np.ndarray:
     ids = np.zeros((180, 320), dtype=np.int32)
     ids[50:110, 100:140] = 1
     return ids
+
+
+def test_boxes_in_space_hold_the_truck_wherever_it_is() -> None:
+    scenario = head_on()
+    world = build_world(scenario, 0, CATALOG)
+    (box,) = GroundTruth(world).boxes_3d(0.0)
+    truck = world.instances[0]
+    assert box.instance_id == truck.instance_id
+    vertices = np.concatenate([part.vertices for part in truck.prop.parts]).astype(float)
+    in_world = vertices @ truck.pose[:3, :3].T + truck.pose[:3, 3]
+    in_box = (in_world - box.pose[:3, 3]) @ box.pose[:3, :3]
+    assert np.abs(in_box).max(axis=0) == pytest.approx(box.size / 2.0)
+    assert in_box.min(axis=0) == pytest.approx(-box.size / 2.0)

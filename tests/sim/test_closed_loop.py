@@ -13,11 +13,12 @@ from palletjack_detection.detections import Detections
 from palletjack_sim.autonomy import DirectAutonomy
 from palletjack_sim.direct import run_direct
 from palletjack_sim.episode import make_episode
-from palletjack_sim.run import run_episode
+from palletjack_sim.model_choice import ModelChoice
 from palletjack_sim.scenario import Scenario
 from palletjack_sim.verdict import RunResult
 from palletjack_sim.world import build_world
 from tests.detector.tiny_model import write_tiny_model
+from tests.sim.driving import blind, drive
 from tests.sim.plain_objects import CATALOG
 from tests.sim.scenarios import clear, head_on
 
@@ -30,7 +31,7 @@ def run(
         seed=0,
         camera_quality="rasterized",
         perception=perception,
-        model=model,
+        model=None if model is None else ModelChoice(model),
         out=out,
         catalog=CATALOG,
     )
@@ -70,23 +71,7 @@ def test_result_files_say_what_happened(seeing_run: Path) -> None:
 
 
 def test_blind_detector_fails_the_scenario(tmp_path: Path) -> None:
-    scenario = head_on()
-    world = build_world(scenario, 0, CATALOG)
-    nothing = Detections(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ("palletjack",)
-    )
-    autonomy = DirectAutonomy.for_scenario(scenario, lambda rgb: nothing)
-    episode = make_episode(scenario, world, "rasterized", 0)
-    result = run_episode(
-        episode,
-        autonomy,
-        tmp_path,
-        seed=0,
-        camera_quality="rasterized",
-        perception="detector",
-        model=None,
-        latencies_ms=autonomy.latencies_ms,
-    )
+    result = blind(head_on(), tmp_path, CATALOG)
     assert result.verdict == "fail"
     assert result.collisions == 1
     assert any("1 collisions" in reason for reason in result.reasons)
@@ -104,6 +89,8 @@ def test_real_detector_on_rendered_frames_stops_the_robot(tmp_path: Path) -> Non
     assert result.recall > 0.5
     assert result.latency_ms is not None
     assert result.latency_ms["p50"] > 0.1
+    assert result.end_to_end_ms is not None
+    assert result.end_to_end_ms["p50"] > result.latency_ms["p50"], "the guard comes after the network"
 
 
 def test_clear_lane_is_driven_to_its_end_without_a_stop(tmp_path: Path) -> None:
@@ -115,25 +102,13 @@ def test_clear_lane_is_driven_to_its_end_without_a_stop(tmp_path: Path) -> None:
 
 
 def test_false_alarms_in_a_clear_lane_fail_it(tmp_path: Path) -> None:
-    scenario = clear()
-    world = build_world(scenario, 0, CATALOG)
     ghost = Detections(
         np.array([[140, 60, 180, 150]], np.float32),
         np.ones(1, np.float32),
         np.zeros(1, np.int64),
         ("palletjack",),
     )
-    autonomy = DirectAutonomy.for_scenario(scenario, lambda rgb: ghost)
-    result = run_episode(
-        make_episode(scenario, world, "rasterized", 0),
-        autonomy,
-        tmp_path,
-        seed=0,
-        camera_quality="rasterized",
-        perception="detector",
-        model=None,
-        latencies_ms=autonomy.latencies_ms,
-    )
+    result = drive(clear(), lambda rgb: ghost, tmp_path, CATALOG)
     assert result.verdict == "fail"
     assert any("did not reach the goal" in reason for reason in result.reasons)
     assert result.false_detections == result.frames
@@ -142,6 +117,30 @@ def test_false_alarms_in_a_clear_lane_fail_it(tmp_path: Path) -> None:
 def test_equal_seeds_give_equal_tracks(seeing_run: Path, tmp_path: Path) -> None:
     run(head_on(), tmp_path)
     assert (tmp_path / "track.csv").read_bytes() == (seeing_run / "track.csv").read_bytes()
+
+
+@pytest.mark.render
+@pytest.mark.long
+def test_equal_seeds_give_equal_path_traced_runs(tmp_path: Path) -> None:
+    """Pixels, detections of a real network and driving: bit for bit."""
+    pytest.importorskip("mitsuba", reason="the embedded renderer is not installed")
+    scenario = head_on().model_copy(update={"duration": 0.4})
+    model = ModelChoice(write_tiny_model(tmp_path / "model"))
+    written = []
+    for name in ("first", "second"):
+        run_direct(
+            scenario,
+            seed=3,
+            camera_quality="path_traced",
+            perception="detector",
+            model=model,
+            out=tmp_path / name,
+            catalog=CATALOG,
+        )
+        files = [tmp_path / name / "track.csv", *sorted((tmp_path / name / "frames").iterdir())]
+        written.append({path.name: path.read_bytes() for path in files})
+    assert len(written[0]) >= 3
+    assert written[0] == written[1]
 
 
 def test_camera_that_dies_half_way_stops_the_robot(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation
 from palletjack_detection.guard import GO, SLOW, STOP, Guard, GuardConfig, RobotPose, Velocity
+from palletjack_detection.nodes.clock_watch import ClockWatch
 
 CONFIG = GuardConfig(
     deceleration=1.0,
@@ -248,9 +249,89 @@ def test_object_that_stands_beside_the_lane_is_not_taken_to_cross() -> None:
         assert math.isinf(guard.free_gap(robot))
 
 
+NAV2_EXAMPLE = (
+    Path(__file__).resolve().parents[2]
+    / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
+)
+# Names in Nav2's own example, nav2_collision_monitor/params/collision_monitor_params.yaml at 0571559.
+NAV2_NAMES = {
+    "": {
+        "base_frame_id",
+        "odom_frame_id",
+        "cmd_vel_in_topic",
+        "cmd_vel_out_topic",
+        "state_topic",
+        "transform_tolerance",
+        "source_timeout",
+        "base_shift_correction",
+        "stop_pub_timeout",
+        "polygons",
+        "observation_sources",
+    },
+    "polygons": {
+        "type",
+        "points",
+        "action_type",
+        "min_points",
+        "visualize",
+        "polygon_pub_topic",
+        "slowdown_ratio",
+        "linear_limit",
+        "angular_limit",
+        "footprint_topic",
+        "time_before_collision",
+        "simulation_time_step",
+    },
+    "observation_sources": {"type", "topic"},
+}
+
+
+def test_nav2_example_names_parameters_that_the_collision_monitor_has() -> None:
+    given = yaml.safe_load(NAV2_EXAMPLE.read_text())["collision_monitor"]["ros__parameters"]
+    sections = {name: kind for kind in ("polygons", "observation_sources") for name in given[kind]}
+    assert set(given) - set(sections) <= NAV2_NAMES[""]
+    for name, kind in sections.items():
+        assert set(given[name]) <= NAV2_NAMES[kind], name
+    # What leaves the collision monitor is what the guard listens to.
+    assert given["cmd_vel_out_topic"] == "cmd_vel_raw"
+
+
 def test_nav2_example_names_parameters_that_the_guard_has() -> None:
-    root = Path(__file__).resolve().parents[2]
-    path = root / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
-    given = yaml.safe_load(path.read_text())["palletjack_guard"]["ros__parameters"]
+    given = yaml.safe_load(NAV2_EXAMPLE.read_text())["palletjack_guard"]["ros__parameters"]
     assert given.pop("base_frame") == "base_link"
     assert GuardConfig(**given) == GuardConfig(), "the example shows the defaults"
+
+
+def test_measured_delay_of_detections_widens_the_stop_distance() -> None:
+    """0.3 s from exposure to detections at 1 m/s: the robot must stop 0.3 m earlier."""
+    gap = CONFIG.stop_distance(1.0) + 0.2
+    for delay, action in ((0.0, SLOW), (0.3, STOP)):
+        guard = Guard(CONFIG)
+        for t in (0.0, 0.2, 0.4):
+            item = seen(0.5 + gap)
+            guard.observe(pose(t, speed=1.0), [item], CAMERA, MOUNT, arrived=t + delay)
+        assert guard.measured_delay == pytest.approx(delay)
+        assert guard.limit(0.5, pose(0.5, speed=1.0), FORWARD).action == action
+    assert CONFIG.stop_distance(1.0, 0.3) == pytest.approx(CONFIG.stop_distance(1.0) + 0.3)
+
+
+def test_the_worst_delay_of_the_last_images_counts() -> None:
+    guard = Guard(CONFIG)
+    for step in range(40):
+        t = 0.2 * step
+        guard.observe(pose(t), [], CAMERA, MOUNT, arrived=t + (0.5 if step == 10 else 0.1))
+        assert guard.measured_delay == pytest.approx(0.5 if 10 <= step < 30 else 0.1)
+
+
+def test_clock_that_stands_still_is_noticed_on_the_machines_clock() -> None:
+    machine = [0.0]
+    watch = ClockWatch(2.0, lambda: machine[0])
+    assert watch.problem(7.0) == ""
+    machine[0] = 1.9
+    assert watch.problem(7.0) == ""
+    machine[0] = 2.1
+    assert watch.problem(7.0) == "the clock stands still at 7.00 s for 2.1 s (limit 2.0 s)"
+    # A clock that is set back runs again.
+    assert watch.problem(3.0) == ""
+    machine[0] = 4.0
+    assert watch.problem(3.0) == ""

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import signal
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.ros.environment import ros_python
+from tests.sim.beside_a_node import outcome_beside
 
 pytestmark = [pytest.mark.ros, pytest.mark.long]
-PROBE = Path(__file__).with_name("guard_probe.py")
 PARAMETERS = (
     "stop_margin:=1.0",
     "robot_front:=0.4",
@@ -27,36 +18,8 @@ PARAMETERS = (
 )
 
 
-@pytest.fixture
-def outcome(loop_environment: dict[str, str]) -> dict:
-    """What the probe saw, phase by phase."""
-    ros2 = shutil.which("ros2", path=loop_environment["PATH"]) or "ros2"
-    words = [word for value in PARAMETERS for word in ("-p", value)]
-    guard = subprocess.Popen(
-        [ros2, "run", "palletjack_detection", "palletjack_guard", "--ros-args", *words],
-        env=loop_environment,
-        start_new_session=True,
-    )
-    try:
-        done = subprocess.run(
-            [ros_python(loop_environment), str(PROBE)],
-            env=loop_environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert guard.poll() is None, "the guard lives through all of it"
-    finally:
-        # Its own session: `ros2 run` alone would leave the node behind.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(guard.pid, signal.SIGINT)
-        code = guard.wait(20)
-    assert code == 0, "an interrupted guard ends in order"
-    return json.loads(done.stdout)
-
-
-def test_guard_node_fails_safe(outcome: dict) -> None:
+def test_guard_node_fails_safe(loop_environment: dict[str, str]) -> None:
+    outcome = outcome_beside(loop_environment, "palletjack_guard", PARAMETERS, "guard_probe.py", "sources")
     assert outcome["no_transform"]["speed"] == 0.0
     assert "no detections yet" in outcome["no_transform"]["state"]
     assert "no transform from 'camera' to 'base_link'" in outcome["no_transform"]["state"]
@@ -71,6 +34,17 @@ def test_guard_node_fails_safe(outcome: dict) -> None:
     assert outcome["no_detections"]["speed"] == 0.0
     assert "no detections for" in outcome["no_detections"]["state"]
 
+    assert outcome["no_odometry"]["speed"] == 0.0
+    assert "stop: no " in outcome["no_odometry"]["state"]
+    assert (
+        "odometry for" in outcome["no_odometry"]["state"] or "detections" in outcome["no_odometry"]["state"]
+    )
+
+    # Published again and again, as of a mast that moves, a transform must not grow old.
+    assert outcome["on_a_mast"]["speed"] == 0.5
+    assert outcome["transform_lost"]["speed"] == 0.0
+    assert "the transform from 'mast' to 'base_link' is" in outcome["transform_lost"]["state"]
+
     assert outcome["not_finite"]["speed"] == 0.0
     assert "cmd_vel_raw is not finite" in outcome["not_finite"]["state"]
 
@@ -80,3 +54,16 @@ def test_guard_node_fails_safe(outcome: dict) -> None:
 
     assert outcome["silence"]["speed"] == 0.0
     assert outcome["silence"]["count"] == 1, "one zero command, not a stream"
+
+
+def test_clock_that_stands_still_stops_the_robot(loop_environment: dict[str, str]) -> None:
+    """No message grows old then: only the machine's own clock tells."""
+    parameters = (*PARAMETERS, "use_sim_time:=true", "clock_timeout:=0.5")
+    outcome = outcome_beside(loop_environment, "palletjack_guard", parameters, "guard_probe.py", "clock")
+    assert outcome["runs"]["speed"] == 0.5
+    assert outcome["stopped"]["speed"] == 0.0
+    assert "the clock stands still at 101." in outcome["stopped"]["state"]
+    assert outcome["runs_again"]["speed"] == 0.5
+    assert outcome["stopped_in_silence"]["speed"] == 0.0
+    assert outcome["stopped_in_silence"]["count"] == 1
+    assert "the clock stands still" in outcome["stopped_in_silence"]["state"]

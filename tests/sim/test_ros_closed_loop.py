@@ -6,19 +6,22 @@ import csv
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from palletjack_sim.direct import run_direct
 from palletjack_sim.launcher import LoopRequest, run_in_ros
 from palletjack_sim.scenario import load_scenario
 from palletjack_sim.verdict import RunResult
 from tests.detector.tiny_model import write_tiny_model
-from tests.ros.environment import runs, start_launch, wait_until
+from tests.ros.environment import REPOSITORY, runs, start_launch, wait_until
 
 pytestmark = [pytest.mark.ros, pytest.mark.long]
 
+TOPICS = REPOSITORY / "ros2_ws/src/palletjack_detection/config/topics.yaml"
 # Near, so that slowing, stopping and standing still fit into few seconds.
 NEAR = """
 format: palletjack-scenario/1
@@ -75,7 +78,7 @@ def test_graph_stops_the_robot_and_repeats_exactly(
             seed=0,
             camera_quality="rasterized",
             perception="ground_truth",
-            model="",
+            model=None,
             duration=None,
             out=tmp_path / "second",
         )
@@ -122,6 +125,21 @@ def test_detector_node_is_in_the_loop(
     assert any(row["action"] == "slow" for row in rows)
     # This model boxes the red pieces of the truck, so its detections count as lying on no truck.
     assert sum(int(row["false_detections"] or 0) + int(row["trucks_detected"] or 0) for row in rows) >= 16
+
+
+def test_detector_that_sees_nothing_fails_the_launch(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+) -> None:
+    """The shipped model with a threshold that nothing reaches: the robot hits the truck."""
+    launch = start_launch(
+        loop_environment,
+        tmp_path / "blind.log",
+        *words(scenario_file, tmp_path / "out", score_threshold="1.0"),
+    )
+    assert launch.wait(120) == 1, launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert (result.verdict, result.collisions, result.recall) == ("fail", 1, 0.0)
+    assert result.model == "palletjack_lite@1"
 
 
 def test_dead_detector_ends_the_run_as_an_error(
@@ -184,13 +202,41 @@ def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
     assert result.verdict == "pass"
     assert result.fault_stop_s is not None
     assert result.fault_stop_s < 2.5
-    from rosbags.rosbag2 import Reader
+    check_bag(tmp_path / "bag")
 
-    with Reader(tmp_path / "bag") as bag:
-        counts = {name: info.msgcount for name, info in bag.topics.items()}
+
+def check_bag(folder: Path) -> None:
+    """Foxglove's own reader opens the file and decodes every message by the schema in it."""
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+
+    entries = yaml.safe_load(TOPICS.read_text())["topics"]
+    (file,) = folder.glob("*.mcap")
+    counts: Counter[str] = Counter()
+    with file.open("rb") as stream:
+        reader = make_reader(stream, decoder_factories=[DecoderFactory()])
+        summary = reader.get_summary()
+        assert summary is not None, "a bag that was closed in order has an index"
+        schemas = {channel.topic: summary.schemas[channel.schema_id] for channel in summary.channels.values()}
+        for _, channel, _, message in reader.iter_decoded_messages():
+            assert channel.message_encoding == "cdr"
+            counts[channel.topic] += 1
+            if channel.topic == "/rgb":
+                assert (message.encoding, len(message.data)) == ("rgb8", 640 * 360 * 3)
+            if channel.topic == "/ground_truth/detections_3d":
+                assert message.header.frame_id == "odom"
+                assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
+                assert message.detections[0].bbox.center.position.x == pytest.approx(11.5, abs=1.0)
+                assert 1.0 < message.detections[0].bbox.size.x < 2.5
+    # All but the labels, which only Isaac Sim has: schema names as Foxglove's panels know them.
+    del entries["ground_truth_labels"]
+    expected = {entry["name"]: entry["type"] for entry in entries.values()}
+    assert {topic: schema.name for topic, schema in schemas.items()} == expected
+    assert {schema.encoding for schema in schemas.values()} == {"ros2msg"}
     # An image each 0.2 s until the camera's last at 3.8 s; what came before discovery may be missing.
     assert 12 <= counts["/rgb"] <= 25
     assert counts["/cmd_vel"] > 60
+    assert set(counts) == set(expected)
 
 
 def test_wrong_scenario_ends_the_launch_with_its_reason(

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from palletjack_detection.detections import Detections
-from palletjack_sim.autonomy import DirectAutonomy
 from palletjack_sim.direct import run_direct
-from palletjack_sim.episode import make_episode
-from palletjack_sim.run import run_episode
 from palletjack_sim.scenario import Scenario, load_scenario, shipped_scenarios
-from palletjack_sim.world import build_world
+from tests.sim.driving import blind
 
 QUICK_CAMERA = {"width": 224, "height_px": 126, "rate_hz": 4.0}
 # By then the robot has stood for a while.
@@ -64,21 +59,7 @@ def test_seeing_robot_passes(name: str, tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", WITH_A_TRUCK_IN_THE_WAY)
 def test_blind_robot_fails(name: str, tmp_path: Path) -> None:
-    scenario = quick(name)
-    nothing = Detections(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ("palletjack",)
-    )
-    autonomy = DirectAutonomy.for_scenario(scenario, lambda rgb: nothing)
-    result = run_episode(
-        make_episode(scenario, build_world(scenario, 0), "rasterized", 0),
-        autonomy,
-        tmp_path,
-        seed=0,
-        camera_quality="rasterized",
-        perception="detector",
-        model=None,
-        latencies_ms=autonomy.latencies_ms,
-    )
+    result = blind(quick(name), tmp_path)
     assert result.verdict == "fail"
     assert result.collisions >= 1
     assert result.recall == 0.0

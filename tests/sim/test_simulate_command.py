@@ -99,6 +99,7 @@ def test_two_models_are_compared_in_the_same_runs(scenario: Path, tmp_path: Path
     comparison = json.loads((out / "comparison.json").read_text())
     assert comparison["metrics"]["recall"]["difference"] == 0.0
     assert (out / "a" / "report.html").is_file()
+    assert "<b>first</b>" in (out / "comparison.html").read_text()
     refused = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--compare", *models])
     assert refused.exit_code == 2
     assert "--compare: expected --perception detector" in refused.output
@@ -108,3 +109,30 @@ def test_recording_needs_topics(scenario: Path) -> None:
     done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--record"])
     assert done.exit_code == 2
     assert "--record: expected --graph ros" in done.output
+
+
+def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [str(scenario), *WITHOUT_NETWORK, "--out", str(out), "--resume"]
+
+    def written() -> dict[int, int]:
+        return {
+            seed: path.stat().st_mtime_ns
+            for seed in (0, 1, 2)
+            if (path := out / f"seed_{seed}" / "result.json").is_file()
+        }
+
+    assert CliRunner().invoke(APP, [*words, "--seeds", "2"]).exit_code == 0
+    before = written()
+    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    assert done.exit_code == 0
+    assert done.output.count("kept, was made before") == 2
+    assert {seed: written()[seed] for seed in (0, 1)} == before
+    assert json.loads((out / "summary.json").read_text())["runs"] == 3
+    # Another scenario of the same name is another run; so is one that was cut short.
+    (out / "seed_2" / "request.json").unlink()
+    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    assert done.output.count("kept, was made before") == 2
+    scenario.write_text(SCENARIO.replace("DISTANCE", "0.2"))
+    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    assert "kept" not in done.output

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from palletjack_sim.comparison import compare_runs
+from palletjack_sim.comparison import compare_runs, comparison_table, write_comparison_file
 from palletjack_sim.junit import write_junit
-from palletjack_sim.report import write_report
+from palletjack_sim.report import write_comparison, write_report
 from palletjack_sim.summary import METRICS, interval, join_bands, summarize_runs
 from palletjack_sim.verdict import RunResult, by_distance
 
@@ -63,12 +63,22 @@ def test_page_and_junit_name_the_failure(tmp_path: Path) -> None:
 def test_comparison_pairs_runs_and_names_changed_verdicts(tmp_path: Path) -> None:
     worse = [run(r.seed, (r.min_clearance_m or 0) - 0.3, "fail", model="b") for r in RUNS]
     better = [replace(r, model="a") for r in RUNS]
-    table = compare_runs(better, worse, tmp_path / "comparison.json")
-    assert "aisle seed 0: pass with A, fail with B" in table
-    document = json.loads((tmp_path / "comparison.json").read_text())
+    document = compare_runs(better, worse)
+    assert "aisle seed 0: pass with A, fail with B" in comparison_table(document)
+    write_comparison_file(tmp_path / "comparison.json", document)
+    assert json.loads((tmp_path / "comparison.json").read_text()) == document
     row = document["metrics"]["min_clearance_m"]
     assert row["difference"] == pytest.approx(-0.3)
     assert row["low"] == pytest.approx(-0.3)
     assert len(document["verdicts_that_differ"]) == 2
     with pytest.raises(ValueError, match="expected equal scenarios and seeds"):
-        compare_runs(better, worse[:2], tmp_path / "comparison.json")
+        compare_runs(better, worse[:2])
+    sides = [
+        [(r, tmp_path / side / f"seed_{r.seed}") for r in runs]
+        for side, runs in (("a", better), ("b", worse))
+    ]
+    write_comparison(tmp_path / "comparison.html", sides[0], sides[1], document)
+    page = (tmp_path / "comparison.html").read_text()
+    assert '<span class="fail">fail</span> with B' in page
+    assert 'src="b/seed_1/track.png"' in page
+    assert '<td class="sure">-0.300</td>' in page

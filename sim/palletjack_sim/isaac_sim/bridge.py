@@ -63,7 +63,7 @@ class BridgeAutonomy(RosAutonomy):
 
         Raises GraphTimeout.
         """
-        began = time.perf_counter()
+        self._shown = began = time.perf_counter()
 
         def missing() -> str:
             picture = self._newest_picture

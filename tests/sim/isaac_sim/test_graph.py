@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from palletjack_sim.isaac_sim import data_folder
 from palletjack_sim.isaac_sim.graph import (
@@ -126,6 +127,43 @@ def test_what_5_lacks_is_refused_there_only() -> None:
     with pytest.raises(GraphError, match="has no input srtxCompressionType"):
         check(graph, load_schemas("5"))
     assert "isaacsim.core.nodes.IsaacComputeTransformTree" not in load_schemas("5")
+
+
+def named_differences() -> list[tuple[str, str, str, str]]:
+    """(release, node type, input, kind) of everything that differences.yaml names."""
+    document = yaml.safe_load((data_folder() / "contract" / "differences.yaml").read_text())
+    found = []
+    for release, entry in document.items():
+        found += [(release, node, "", "absent") for node in entry.get("absent", ())]
+        found += [
+            (release, node, name, "added")
+            for node, inputs in entry.get("added_inputs", {}).items()
+            for name in inputs
+        ]
+        found += [
+            (release, node, name, "missing")
+            for node, names in entry.get("missing_inputs", {}).items()
+            for name in names
+        ]
+    return found
+
+
+@pytest.mark.parametrize(("release", "node", "name", "kind"), named_differences())
+def test_each_named_difference_is_held_to_by_the_check(release: str, node: str, name: str, kind: str) -> None:
+    """What one release has and the other lacks passes the check there, and is refused here, by name."""
+    schemas = {"there": load_schemas("6"), "here": load_schemas(release)}
+    if kind == "added":
+        schemas = {"there": schemas["here"], "here": schemas["there"]}
+    assert node in schemas["there"]
+    extra = {"extra": NodeSpec(type=node, inputs={name: "x"} if name else {})}
+    graph = GraphSpec(path="/World/G", extensions={}, nodes=extra, connections=[])
+    unknown = f"has no input {name}" if name else "extra: no node type"
+    with pytest.raises(GraphError, match=unknown):
+        check(graph, schemas["here"])
+    # By itself the node never runs, which is another complaint.
+    with pytest.raises(GraphError, match="never runs") as refused:
+        check(graph, schemas["there"])
+    assert unknown not in str(refused.value)
 
 
 def test_a_name_without_a_value_is_refused() -> None:

@@ -82,11 +82,28 @@ def test_the_bridge_node_drives_detector_and_guard(
     assert result["distance_m"] > 0.5
 
 
-def test_without_python_sh_it_says_how_to_start(
+@pytest.mark.parametrize("python", ["", "/opt/no/isaac_sim/python.sh"])
+def test_without_isaac_sim_the_launch_is_refused(
+    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path, python: str
+) -> None:
+    words = (f"scenario:={scenario_file}", f"isaac_sim_python:={python}") if python else ()
+    launch = start_launch(loop_environment, tmp_path / "log", *LAUNCH, *words)
+    assert launch.wait(60) != 0
+    assert "isaac_sim_python: no Isaac Sim to run: expected its python.sh" in launch.text()
+    assert (f"found no program {python}" if python else "found nothing") in launch.text()
+    assert "palletjack_guard" not in launch.text(), "nothing was started"
+
+
+def test_by_hand_it_says_how_to_start(
     loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
 ) -> None:
     launch = start_launch(
-        loop_environment, tmp_path / "log", *LAUNCH, f"scenario:={scenario_file}", f"output:={tmp_path}"
+        loop_environment,
+        tmp_path / "log",
+        *LAUNCH,
+        f"scenario:={scenario_file}",
+        f"output:={tmp_path}",
+        "isaac_sim_python:=by_hand",
     )
     expected = "./python.sh -m palletjack_sim.isaac_sim.run --scenario"
     wait_until(lambda: expected in launch.text(), 60.0, expected)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from palletjack_detection.shipped_model import SHIPPED_MODEL
 PACKAGE = "palletjack_detection"
 # The processes end with this launch process, however that ends.
 ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
+BY_HAND = "by_hand"
 VERDICTS = {1: "the scenario failed", 2: "the scenario could not be run"}
 
 
@@ -58,7 +60,8 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "isaac_sim_python",
             default_value="",
-            description="With isaac_sim: the python.sh that starts it; empty: print the command to start it.",
+            description="With isaac_sim: the python.sh that starts it; by_hand: print the command to do it "
+            "and wait.",
         ),
         DeclareLaunchArgument(
             "camera_quality",
@@ -77,6 +80,11 @@ def arguments() -> list[DeclareLaunchArgument]:
             "model",
             default_value="",
             description="Model folder (model.onnx and model.json); empty: the one that ships here.",
+        ),
+        DeclareLaunchArgument(
+            "precision",
+            default_value="auto",
+            description="Precision of the network, of those in the model folder; auto: the model's own.",
         ),
         DeclareLaunchArgument(
             "score_threshold",
@@ -156,6 +164,14 @@ def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
     )
 
 
+def model_label(given: dict[str, str]) -> str:
+    """Return what the result calls the model: FOLDER[:PRECISION][@THRESHOLD]."""
+    name = Path(given["model"]).name or SHIPPED_MODEL
+    precision = "" if given["precision"] == "auto" else f":{given['precision']}"
+    threshold = float(given["score_threshold"])
+    return f"{name}{precision}{'' if threshold < 0.0 else f'@{threshold:g}'}"
+
+
 def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProcess:
     """Return the simulator, which ends with the verdict as its exit code."""
     command = [given["python"], "-m", "palletjack_sim.node", "--scenario", given["scenario"]]
@@ -163,7 +179,7 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
     command += ["--camera-quality", given["camera_quality"], "--perception", given["perception"]]
     command += ["--answer-timeout", given["answer_timeout"]]
     if given["perception"] == "detector":
-        command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+        command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
@@ -173,13 +189,20 @@ def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogI
     """Return Isaac Sim's process, or what says how to start it by hand."""
     if given["perception"] != "detector":
         raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
-    command = [given["isaac_sim_python"] or "./python.sh", "-m", "palletjack_sim.isaac_sim.run"]
+    python, by_hand = given["isaac_sim_python"], given["isaac_sim_python"] == BY_HAND
+    if not by_hand and shutil.which(python) is None:
+        found = f"no program {python}" if python else "nothing"
+        raise ValueError(
+            "isaac_sim_python: no Isaac Sim to run: expected its python.sh (Isaac Sim needs an RTX GPU), or "
+            f"{BY_HAND} to start it yourself, found {found}; simulator:=embedded needs none"
+        )
+    command = ["./python.sh" if by_hand else python, "-m", "palletjack_sim.isaac_sim.run"]
     command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
     command += ["--seed", given["seed"], "--answer-timeout", given["answer_timeout"]]
-    command += ["--model", Path(given["model"]).name or SHIPPED_MODEL]
+    command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
-    if not given["isaac_sim_python"]:
+    if by_hand:
         words = shlex.join(command)
         return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
     return ExecuteProcess(cmd=command, name="isaac_sim", output="screen", additional_env=ENVIRONMENT)
@@ -195,7 +218,9 @@ def guard_node(given: dict[str, str], topics: dict[str, str], robot: dict[str, f
         "~/state": "guard_state",
         "detections": "detections" if given["perception"] == "detector" else "ground_truth",
     }
-    parameters: list[Any] = [robot, {"use_sim_time": True}]
+    # Simulated time stands still while the simulator computes or waits.
+    clock = {"use_sim_time": True, "clock_timeout": float(given["answer_timeout"])}
+    parameters: list[Any] = [robot, clock]
     if given["guard_params"]:
         extra = Path(given["guard_params"]).expanduser().absolute()
         if not extra.is_file():
@@ -240,6 +265,7 @@ def detector(given: dict[str, str], share: Path, topics: dict[str, str], *, is_k
             "image_topic": topics["image"],
             "reliability": "reliable",
             "model": given["model"],
+            "precision": given["precision"],
             "score_threshold": given["score_threshold"],
             "use_sim_time": "true",
             # Its death is this run's failure, unless the scenario kills it.

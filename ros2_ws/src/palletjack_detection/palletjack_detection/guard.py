@@ -3,9 +3,9 @@
 The guard keeps the places of detected objects in the odometry frame, so that an object that leaves the
 image while the robot stands before it is not forgotten. It looks at a straight corridor ahead of the
 robot and slows down at one distance and stops at another. Both follow from the speed, the robot's
-deceleration and the time from exposure to braking:
+deceleration and the time from exposure to braking, of which the time until detections are there is measured:
 
-    stopping(v) = v * latency + v^2 / (2 * deceleration)
+    stopping(v) = v * (measured delay + latency) + v^2 / (2 * deceleration)
 
 It fails safe: without fresh detections or odometry it stops, and says why.
 """
@@ -13,6 +13,7 @@ It fails safe: without fresh detections or odometry it stops, and says why.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,12 +30,15 @@ MOTION_HITS = 4
 SLOWEST_CROSSING = 0.3
 MOTION_WEIGHT = 0.4
 PREDICTIONS = 6
+# The greatest delay of this many images counts.
+MEASURED_DELAYS = 20
 
 
 @dataclass(frozen=True)
 class GuardConfig:
     """Numbers of the robot and of the behaviour. Metres, seconds, m/s, m/s2.
 
+    ``latency``: from a decision until the brakes act; the measured delay of the detections is added to it.
     ``overhang``: how far an object reaches towards the robot before the place where it meets the floor, such
     as a leaning tiller; 0.3 m covers nine of ten pallet trucks. ``range_sigmas``: standard deviations of the
     range that are taken off as well. ``prediction_time``: how far ahead the crossing of objects is reckoned.
@@ -63,18 +67,18 @@ class GuardConfig:
         if self.slowdown_ratio > 1.0:
             raise ValueError(f"guard slowdown_ratio: expected 0..1, found {self.slowdown_ratio}")
 
-    def stopping_distance(self, speed: float) -> float:
-        """Metres that the robot still travels from the moment an image is exposed, at ``speed`` m/s."""
+    def stopping_distance(self, speed: float, delay: float = 0.0) -> float:
+        """Metres that the robot still travels at ``speed`` m/s, ``delay`` s coming on top of ``latency``."""
         forward = max(speed, 0.0)
-        return forward * self.latency + forward * forward / (2.0 * self.deceleration)
+        return forward * (self.latency + delay) + forward * forward / (2.0 * self.deceleration)
 
-    def stop_distance(self, speed: float) -> float:
+    def stop_distance(self, speed: float, delay: float = 0.0) -> float:
         """Gap at which the guard stops the robot."""
-        return self.stopping_distance(speed) + self.stop_margin
+        return self.stopping_distance(speed, delay) + self.stop_margin
 
-    def slow_distance(self, speed: float) -> float:
+    def slow_distance(self, speed: float, delay: float = 0.0) -> float:
         """Gap at which the guard begins to slow the robot down."""
-        return self.stop_distance(speed) + self.slow_margin
+        return self.stop_distance(speed, delay) + self.slow_margin
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,12 @@ class Guard:
     obstacles: list[Obstacle] = field(default_factory=list)
     last_detections: float | None = None
     stopped: bool = False
+    delays: deque[float] = field(default_factory=lambda: deque(maxlen=MEASURED_DELAYS))
+
+    @property
+    def measured_delay(self) -> float:
+        """Seconds from an image's exposure until its detections were there: the worst of the last images."""
+        return max(self.delays, default=0.0)
 
     def observe(
         self,
@@ -151,9 +161,11 @@ class Guard:
         observations: Sequence[FloorObservation],
         camera: CameraModel,
         mount: CameraMount,
+        arrived: float | None = None,
     ) -> None:
         """Take in what one image showed. ``pose`` is the robot's at that image's stamp.
 
+        ``arrived`` (s) is when the detections were there; None: at once.
         An image as old as the newest one seen, or older, changes nothing. A stamp that goes back by more
         than the source timeout means that time began anew: what was remembered is dropped.
         """
@@ -161,7 +173,10 @@ class Guard:
             if self.last_detections - pose.stamp < self.config.source_timeout:
                 return
             self.obstacles.clear()
+            self.delays.clear()
         self.last_detections = pose.stamp
+        # To the microsecond: stamps are whole nanoseconds, the last bits of seconds are not.
+        self.delays.append(0.0 if arrived is None else round(max(0.0, arrived - pose.stamp), 6))
         trusted = [item for item in observations if item.score >= self.config.score_threshold]
         unmatched = list(self.obstacles)
         for item in sorted(trusted, key=lambda item: item.range_m):
@@ -183,16 +198,18 @@ class Guard:
             return Decision(GO, command, "not driving forward", gap)
         # A stopped robot is judged by the speed it is asked for: otherwise its short stopping distance
         # would let it creep up to the obstacle.
-        speed = max(pose.speed, 0.0)
+        speed, delay = max(pose.speed, 0.0), self.measured_delay
         if self.stopped:
-            release = self.config.stop_distance(max(speed, command.linear)) + self.config.release_margin
+            release = (
+                self.config.stop_distance(max(speed, command.linear), delay) + self.config.release_margin
+            )
             self.stopped = gap <= release
-        if gap <= self.config.stop_distance(speed):
+        if gap <= self.config.stop_distance(speed, delay):
             self.stopped = True
         if self.stopped:
             held = Velocity(min(command.linear, 0.0), 0.0)
             return Decision(STOP, held, f"pallet truck {gap:.2f} m ahead", gap)
-        if gap <= self.config.slow_distance(max(speed, command.linear)):
+        if gap <= self.config.slow_distance(max(speed, command.linear), delay):
             allowed = min(command.linear * self.config.slowdown_ratio, self._speed_for(gap))
             ratio = allowed / command.linear if command.linear > 0.0 else 0.0
             # The same curvature at a lower speed.
@@ -225,16 +242,18 @@ class Guard:
         return [item.ends + time * item.velocity for time in times]
 
     def _source_problem(self, now: float, pose: RobotPose | None) -> str:
+        """Everything that is missing: detections that wait for odometry are late as well."""
         timeout = self.config.source_timeout
+        problems = []
         for name, stamp in (
-            ("detections", self.last_detections),
             ("odometry", pose.stamp if pose is not None else None),
+            ("detections", self.last_detections),
         ):
             if stamp is None:
-                return f"no {name} yet"
-            if now - stamp > timeout:
-                return f"no {name} for {now - stamp:.2f} s (limit {timeout:.2f} s)"
-        return ""
+                problems.append(f"no {name} yet")
+            elif now - stamp > timeout:
+                problems.append(f"no {name} for {now - stamp:.2f} s (limit {timeout:.2f} s)")
+        return "; ".join(problems)
 
     def _merge(self, pose: RobotPose, item: FloorObservation, unmatched: list[Obstacle]) -> None:
         ends = pose.to_odom(np.array([item.left, item.right]))
@@ -276,7 +295,7 @@ class Guard:
     def _speed_for(self, gap: float) -> float:
         """Greatest speed whose stop distance fits into ``gap``: stop_distance(v) = gap, solved for v."""
         way = max(gap - self.config.stop_margin, 0.0)
-        brake, delay = self.config.deceleration, self.config.latency
+        brake, delay = self.config.deceleration, self.config.latency + self.measured_delay
         return brake * (math.sqrt(delay * delay + 2.0 * way / brake) - delay)
 
 

@@ -28,9 +28,11 @@ from vision_msgs.msg import Detection2DArray
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation, locate_on_floor
 from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
 from palletjack_detection.nodes.camera_messages import camera_from_message, mount_from_transform
+from palletjack_detection.nodes.clock_watch import ClockWatch
+from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_from_message
-from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
+from palletjack_detection.nodes.parameters import declare, first_problem
 
 DIAGNOSTICS_PERIOD_S = 1.0
 # Detections wait for the odometry of their stamp; more than these are not kept.
@@ -39,111 +41,6 @@ ODOMETRY_HISTORY = 200
 # Stamps travel as whole nanoseconds: this is "the same time".
 SAME_TIME_S = 1e-6
 
-_DEFAULT = GuardConfig()
-_BEHAVIOUR = (
-    ParameterSpec(
-        "deceleration", _DEFAULT.deceleration, "Braking that the robot surely has, m/s2.", 0.05, 20.0
-    ),
-    ParameterSpec(
-        "latency", _DEFAULT.latency, "Time from an image's exposure until the brakes act on it, s.", 0.0, 5.0
-    ),
-    ParameterSpec("robot_half_width", _DEFAULT.robot_half_width, "Half of the robot's width, m.", 0.0, 5.0),
-    ParameterSpec(
-        "robot_front", _DEFAULT.robot_front, "Distance from base_link to the robot's front, m.", 0.0, 5.0
-    ),
-    ParameterSpec(
-        "lateral_margin", _DEFAULT.lateral_margin, "Added to the half width on each side, m.", 0.0, 5.0
-    ),
-    ParameterSpec(
-        "stop_margin", _DEFAULT.stop_margin, "Free way to keep once the robot stands, m.", 0.0, 20.0
-    ),
-    ParameterSpec(
-        "slow_margin",
-        _DEFAULT.slow_margin,
-        "Slowing down begins this far ahead of the stop distance, m.",
-        0.0,
-        50.0,
-    ),
-    ParameterSpec(
-        "slowdown_ratio",
-        _DEFAULT.slowdown_ratio,
-        "Share of the requested speed while slowing down.",
-        0.0,
-        1.0,
-    ),
-    ParameterSpec(
-        "release_margin",
-        _DEFAULT.release_margin,
-        "A stopped robot goes on once the way is free by this much more than the stop distance, m.",
-        0.0,
-        20.0,
-    ),
-    ParameterSpec(
-        "source_timeout",
-        _DEFAULT.source_timeout,
-        "Detections or odometry older than this stop the robot, s.",
-        0.05,
-        10.0,
-    ),
-    ParameterSpec(
-        "confirmations", _DEFAULT.confirmations, "Images that must show an object before it counts.", 1, 50
-    ),
-    ParameterSpec(
-        "clear_time",
-        _DEFAULT.clear_time,
-        "An object that should be in view is forgotten after being unseen for this long, s.",
-        0.0,
-        60.0,
-    ),
-    ParameterSpec(
-        "memory_time",
-        _DEFAULT.memory_time,
-        "An object out of view is remembered for this long, s.",
-        0.0,
-        3600.0,
-    ),
-    ParameterSpec(
-        "score_threshold", _DEFAULT.score_threshold, "Detections below this score are ignored.", 0.0, 1.0
-    ),
-    ParameterSpec(
-        "overhang",
-        _DEFAULT.overhang,
-        "How far an object reaches towards the robot before the place where it meets the floor, m.",
-        0.0,
-        3.0,
-    ),
-    ParameterSpec(
-        "range_sigmas",
-        _DEFAULT.range_sigmas,
-        "Standard deviations of the range that are taken off the free way.",
-        0.0,
-        5.0,
-    ),
-    ParameterSpec(
-        "prediction_time",
-        _DEFAULT.prediction_time,
-        "How far ahead the way of objects that cross is reckoned, s.",
-        0.0,
-        10.0,
-    ),
-)
-_WIRING = (
-    ParameterSpec(
-        "base_frame", "base_link", "The robot's frame: x forward, origin on the floor.", fixed=True
-    ),
-    ParameterSpec(
-        "class_id", "palletjack", "Class that the robot stops for; empty: every class.", fixed=True
-    ),
-    ParameterSpec(
-        "command_timeout",
-        0.5,
-        "Once no cmd_vel_raw came for this long after a moving one, a zero cmd_vel is sent, s.",
-        0.05,
-        10.0,
-        fixed=True,
-    ),
-)
-
 
 class GuardNode(Node):
     """Wires the guard to topics. ``~/state`` answers each detections and each cmd_vel_raw message."""
@@ -151,13 +48,14 @@ class GuardNode(Node):
     def __init__(self) -> None:
         super().__init__("palletjack_guard")
         try:
-            settings = declare(self, (*_WIRING, *_BEHAVIOUR))
+            settings = declare(self, (*WIRING, *BEHAVIOUR))
             self._guard = Guard(_config(settings))
         except ValueError as error:
             raise StartupError(str(error)) from error
         self._base_frame: str = settings["base_frame"]
         self._class_id: str = settings["class_id"]
         self._command_timeout: float = settings["command_timeout"]
+        self._clock_watch = ClockWatch(settings["clock_timeout"])
         self._camera: CameraModel | None = None
         self._poses: deque[RobotPose] = deque(maxlen=ODOMETRY_HISTORY)
         self._waiting: deque[Detection2DArray] = deque(maxlen=WAITING_DETECTIONS)
@@ -177,11 +75,10 @@ class GuardNode(Node):
         self.create_subscription(Odometry, "odom", self._on_odometry, 50)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Twist, "cmd_vel_raw", self._on_command, 10)
-        self.create_timer(0.1, self._watch_commands)
-        # Wall time: the guard's health must show also when simulated time stands still.
-        self.create_timer(
-            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        # The machine's time: the robot must be stopped also when simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.1, self._watch_commands, clock=steady)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
         self.add_on_set_parameters_callback(self._change_parameters)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -227,7 +124,7 @@ class GuardNode(Node):
         if self._camera is None:
             self._report(self._calibration_trouble or "no camera_info yet: detections cannot be placed")
             return
-        mount = self._camera_mount(message.header.frame_id)
+        mount = self._camera_mount(message.header.frame_id, message.header.stamp)
         if mount is None:
             return
         found = detections_from_message(message)
@@ -238,16 +135,21 @@ class GuardNode(Node):
             place = locate_on_floor(box, float(score), self._camera, mount)
             if place is not None:
                 places.append(place)
-        self._guard.observe(pose, places, self._camera, mount)
+        self._guard.observe(pose, places, self._camera, mount, arrived=self._now())
 
-    def _camera_mount(self, camera_frame: str) -> CameraMount | None:
+    def _camera_mount(self, camera_frame: str, stamp: Any) -> CameraMount | None:
         try:
-            return mount_from_transform(
-                self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
-            )
+            found = self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
+            mount = mount_from_transform(found)
         except (TransformException, ValueError) as error:
             self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {error}")
             return None
+        # A static transform has no age; one that somebody publishes again and again must go on.
+        age = _seconds(stamp) - _seconds(found.header.stamp)
+        if found.header.stamp != Time().to_msg() and age > self._guard.config.source_timeout:
+            self._report(f"the transform from {camera_frame!r} to {self._base_frame!r} is {age:.2f} s old")
+            return None
+        return mount
 
     def _on_command(self, message: Twist) -> None:
         raw = Velocity(message.linear.x, message.angular.z)
@@ -256,7 +158,10 @@ class GuardNode(Node):
             raw = Velocity()
         self._last_command_time = self._now()
         pose = self._poses[-1] if self._poses else None
-        decision = self._guard.limit(self._now(), pose, raw)
+        if stopped := self._clock_watch.problem(self._ros_time()):
+            decision = Decision(STOP, Velocity(), stopped, healthy=False)
+        else:
+            decision = self._guard.limit(self._now(), pose, raw)
         self._send(decision.command)
         self._publish_state("command", decision, raw)
         if (decision.action, decision.healthy) != (self._last_decision.action, self._last_decision.healthy):
@@ -268,10 +173,13 @@ class GuardNode(Node):
         self._last_decision = decision
 
     def _watch_commands(self) -> None:
-        """A robot base may lack a timeout of its own: end a motion that nobody renews."""
+        """A robot base may lack a timeout of its own: end a motion that nobody renews, or that time left."""
         moving = self._last_decision.command != Velocity()
-        if moving and self._now() - self._last_command_time > self._command_timeout:
-            self._last_decision = Decision(STOP, Velocity(), "no cmd_vel_raw any more", healthy=False)
+        problem = self._clock_watch.problem(self._ros_time())
+        if not problem and self._now() - self._last_command_time > self._command_timeout:
+            problem = "no cmd_vel_raw any more"
+        if moving and problem:
+            self._last_decision = Decision(STOP, Velocity(), problem, healthy=False)
             self._send(Velocity())
             self._publish_state("timeout", self._last_decision)
             self.get_logger().warning(self._last_decision.reason)
@@ -284,10 +192,13 @@ class GuardNode(Node):
 
     def _now(self) -> float:
         """Node time; never before what was already received, since /clock comes on a topic of its own."""
-        seen = [self.get_clock().now().nanoseconds * 1e-9]
+        seen = [self._ros_time()]
         if self._poses and self.get_parameter("use_sim_time").value:
             seen.append(self._poses[-1].stamp)
         return max(seen)
+
+    def _ros_time(self) -> float:
+        return float(self.get_clock().now().nanoseconds) * 1e-9
 
     def _pose_at(self, stamp: float) -> RobotPose:
         """Odometry at ``stamp`` (s), interpolated; the oldest known where it lies before all."""
@@ -324,6 +235,7 @@ class GuardNode(Node):
             "linear": repr(float(decision.command.linear)),
             "angular": repr(float(decision.command.angular)),
             "gap": repr(float(decision.gap)),
+            "detections_delay": repr(self._guard.measured_delay),
             "healthy": str(decision.healthy).lower(),
             "commands_sent": str(self._commands_sent),
             "odometry_stamp": repr(self._poses[-1].stamp) if self._poses else "none",
@@ -354,10 +266,10 @@ class GuardNode(Node):
         self._diagnostics.publish(message)
 
     def _change_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        problem = first_problem((*_WIRING, *_BEHAVIOUR), changes)
+        problem = first_problem((*WIRING, *BEHAVIOUR), changes)
         if problem:
             return SetParametersResult(successful=False, reason=problem)
-        settings: dict[str, Any] = {spec.name: self.get_parameter(spec.name).value for spec in _BEHAVIOUR}
+        settings: dict[str, Any] = {spec.name: self.get_parameter(spec.name).value for spec in BEHAVIOUR}
         settings.update({item.name: item.value for item in changes if item.name in settings})
         try:
             self._guard.config = _config(settings)

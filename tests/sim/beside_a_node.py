@@ -1,0 +1,48 @@
+"""A node of the package with a probe beside it: what the probe printed is the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.ros.environment import ros_python
+
+
+def outcome_beside(
+    environment: dict[str, str], executable: str, parameters: tuple[str, ...], probe: str, *words: str
+) -> dict[str, Any]:
+    """Run ``executable`` with ``parameters`` (NAME:=VALUE) until the probe of that file name has ended.
+
+    The node must live through all of it, and end in order when it is interrupted.
+    """
+    ros2 = shutil.which("ros2", path=environment["PATH"]) or "ros2"
+    given = [word for value in parameters for word in ("-p", value)]
+    node = subprocess.Popen(
+        [ros2, "run", "palletjack_detection", executable, "--ros-args", *given],
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        done = subprocess.run(
+            [ros_python(environment), str(Path(__file__).with_name(probe)), *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert node.poll() is None, f"{executable} ended"
+    finally:
+        # Its own session: `ros2 run` alone would leave the node behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGINT)
+        code = node.wait(20)
+    assert code == 0, "an interrupted node ends in order"
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
