@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
+WORKERS ?= 1
+PARALLEL := $(if $(filter-out 1,$(WORKERS)),--numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder)
 # No packet of any demo or test leaves this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export ROS_LOCALHOST_ONLY := 1
@@ -14,9 +16,10 @@ demo:
 	bootstrap/bootstrap.sh demo
 	$(BIN)/palletjack demo --out out/demo $${IMAGES:+--images "$$IMAGES"}
 
-## Lint, type-check and run every test that can run on this machine.
+## Lint, type-check and run every test that can run on this machine. WORKERS=2 shares them out to two
+## processes; ARGS="tests/sdg -k labels" is given to pytest.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint:
 	bootstrap/bootstrap.sh test

@@ -108,7 +108,7 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model = write_tiny_model(tmp_path / "tiny")
     out = tmp_path / "out" / "node.json"
-    words = ("--size", "320x180", "--rates", "5", "--seconds", "1", "--refine", "0")
+    words = ("--size", "320x180", "--rates", "10", "--seconds", "0.5", "--refine", "0")
     done = run("--model", str(model), *words, "--peer", "naive_node", "--out", str(out))
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())

@@ -27,7 +27,7 @@ NODE = "/palletjack_detector"
 DETECT = ("palletjack_detection", "detect.launch.py")
 BOX = [200, 70, 330, 160]
 FLOOD_S = float(os.environ.get("PALLETJACK_FLOOD_S", "5"))
-SOAK_S = float(os.environ.get("PALLETJACK_SOAK_S", "20"))
+SOAK_S = float(os.environ.get("PALLETJACK_SOAK_S", "10"))
 
 
 class Faulty:

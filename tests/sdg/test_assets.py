@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from palletjack_cli.main import app
 from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack
 from palletjack_sdg.compose import build_scene
-from palletjack_sdg.frame_plan import FramePlan
+from palletjack_sdg.frame_plan import FramePlan, ObjectPlan
 from palletjack_sdg.labels import label_frame
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.mesh_file import mesh_family, read_mesh
@@ -46,6 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def add(folder: Path, label: str | None) -> None:
     add_pack("mine", AssetPack(folder=folder, licence="CC0-1.0", scale=0.01, up="y", label=label))
+
+
+def is_tugger(item: ObjectPlan) -> bool:
+    return item.family == "assets:mine/tugger"
 
 
 def with_object(name: str) -> Recipe:
@@ -92,12 +96,12 @@ def test_a_texture_keeps_its_way_up(tmp_path: Path) -> None:
 def test_a_recipe_places_it_and_the_plan_rebuilds_it(folder: Path, label: str | None) -> None:
     add(folder, label)
     recipe = with_object("assets:mine/tugger")
-    plans = [plan_frame(recipe, 3, index) for index in range(10)]
-    placed = [[item for item in plan.objects if item.family == "assets:mine/tugger"] for plan in plans]
-    assert any(placed), "not every frame has room for one of every kind"
-    assert {item.label for items in placed for item in items} == {label}
-    first = next(index for index, items in enumerate(placed) if items)
-    plan = FramePlan.model_validate_json(plans[first].model_dump_json())
+    # Not every frame has room for one of every kind.
+    plans = (plan_frame(recipe, 3, index) for index in range(10))
+    planned = next(plan for plan in plans if any(map(is_tugger, plan.objects)))
+    first = planned.index
+    assert {item.label for item in filter(is_tugger, planned.objects)} == {label}
+    plan = FramePlan.model_validate_json(planned.model_dump_json())
     assert plan == plan_frame(recipe, 3, first)
     assert str(folder) not in plan.model_dump_json()
     catalog._build.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +32,35 @@ class NoiseRenderer:
         return RenderResult(linear, np.zeros(size, np.int32), np.full(size, 5.0, np.float32))
 
 
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GenerateJob:
-    monkeypatch.setattr(generate_module, "create_renderer", lambda settings: NoiseRenderer())
+@pytest.fixture(autouse=True, scope="module")
+def _no_path_tracer() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate_module, "create_renderer", lambda settings: NoiseRenderer())
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GenerateJob:
+    """An unbroken run in ``whole`` and, beside it, the same in two shards. Tests change copies only."""
+    folder = tmp_path_factory.mktemp("made")
     tree = load_recipe("warehouse_v1").model_dump(mode="json")
     tree["image"]["sizes"] = [{"width": 96, "height": 64, "weight": 1.0}]
-    recipe = tmp_path / "small.yaml"
+    recipe = folder / "small.yaml"
     recipe.write_text(yaml.safe_dump(tree))
-    return GenerateJob(str(recipe), tmp_path / "whole", 5, seed=4, annotations=True, masks=True)
+    whole = GenerateJob(str(recipe), folder / "whole", 4, seed=4, annotations=True, masks=True)
+    generate(whole)
+    for number, frames in ((1, (0, 2)), (2, (1, 3))):
+        shard = replace(whole, out=folder / f"shard{number}", shard=(number, 2))
+        assert generate(shard).written == frames
+    return whole
+
+
+@pytest.fixture
+def job(made: GenerateJob, tmp_path: Path) -> GenerateJob:
+    """The job with copies of its outputs: ``whole``, ``shard1`` and ``shard2`` in the test's own folder."""
+    for name in ("whole", "shard1", "shard2"):
+        shutil.copytree(made.out.with_name(name), tmp_path / name)
+    return replace(made, out=tmp_path / "whole")
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -46,30 +68,27 @@ def content(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def make_shards(job: GenerateJob) -> list[Path]:
-    shards = [replace(job, out=job.out.with_name(f"shard{k}"), shard=(k, 2)) for k in (1, 2)]
-    assert [generate(shard).written for shard in shards] == [(0, 2, 4), (1, 3)]
-    return [shard.out for shard in shards]
+def shards_of(job: GenerateJob) -> list[Path]:
+    return [job.out.with_name(f"shard{number}") for number in (1, 2)]
 
 
 @pytest.mark.parametrize("link", [True, False])
 def test_merged_shards_are_the_unbroken_run(job: GenerateJob, tmp_path: Path, link: bool) -> None:
-    generate(job)
-    shards = make_shards(job)
+    shards = shards_of(job)
     summary = merge_datasets(shards, tmp_path / "merged", link)
-    assert (summary.frames, summary.shared, summary.differing_versions) == (5, 0, ())
+    assert (summary.frames, summary.shared, summary.differing_versions) == (4, 0, ())
     assert content(tmp_path / "merged") == content(job.out)
     assert read_manifest(tmp_path / "merged") == read_manifest(job.out)
     linked = (tmp_path / "merged" / "images" / "000000.jpg").samefile(shards[0] / "images" / "000000.jpg")
     assert linked == link
     # It can be continued like any other data set.
-    assert generate(replace(job, out=tmp_path / "merged", frames=6)).written == (5,)
+    assert generate(replace(job, out=tmp_path / "merged", frames=5)).written == (4,)
 
 
 def test_a_stopped_merge_shows_nothing_and_goes_on(
     job: GenerateJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shards = make_shards(job)
+    shards = shards_of(job)
 
     def stop(done: int, total: int) -> None:
         if done == 7:
@@ -89,14 +108,14 @@ def test_a_stopped_merge_shows_nothing_and_goes_on(
 
 
 def test_what_does_not_belong_together_is_refused(job: GenerateJob, tmp_path: Path) -> None:
-    first, second = make_shards(job)
-    other = replace(job, out=tmp_path / "other", seed=5)
+    first, second = shards_of(job)
+    other = replace(job, out=tmp_path / "other", seed=5, frames=1)
     generate(other)
     with pytest.raises(DatasetError, match=r"other/dataset.json: seed: expected 4 .* found 5"):
         merge_datasets([first, other.out], tmp_path / "merged")
     twin = tmp_path / "twin"
     shutil.copytree(first, twin)
-    assert merge_datasets([first, twin], tmp_path / "same").shared == 3
+    assert merge_datasets([first, twin], tmp_path / "same").shared == 2
     (twin / "images" / "000002.jpg").write_bytes(b"another")
     with pytest.raises(DatasetError, match=r"twin/images/000002.jpg: expected the bytes of"):
         merge_datasets([first, twin], tmp_path / "merged")

@@ -1,0 +1,23 @@
+"""How the suite is shared out when pytest-xdist runs it in several processes (`make test WORKERS=2`)."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together, and those of all files with a ROS 2 graph, for ``--dist loadgroup``.
+
+    A file's renders and models are then made once. Two graphs never share the machine: theirs are the tests
+    that wait for answers, and they leave the other process most of the cores. Groups are handed out in the
+    order of their first test: the graphs, which take longest, then files with long tests, then the others.
+    """
+    if not hasattr(config, "workerinput"):
+        return  # One process: the files as they come.
+    graphs = {item.path for item in items if item.get_closest_marker("ros")}
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    for item in items:
+        name = "ros" if item.path in graphs else f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: (item.path not in graphs, item.path not in long))
