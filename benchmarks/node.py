@@ -159,7 +159,9 @@ def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
         del detector
         log = Path(folder) / "node.log"
         for target in targets(options, environment):
-            node: dict[str, Any] = {"name": target.name, "command": shlex.join(target.command), "sizes": []}
+            # Results are shared: they say nothing of where this checkout lies.
+            command = shlex.join(target.command).replace(f"{ROOT}/", "")
+            node: dict[str, Any] = {"name": target.name, "command": command, "sizes": []}
             document["nodes"].append(node)
             measure_node(target, environment, files, options, document["library_alone"], log, node["sizes"])
 
