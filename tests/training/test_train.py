@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,10 +19,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from palletjack_detection.detector import Detector  # noqa: E402
+from palletjack_training.callbacks import Overlays  # noqa: E402
 from palletjack_training.config import ConfigError, TrainingConfig, load_config, shipped_configs  # noqa: E402
 from palletjack_training.export import export_model  # noqa: E402
 from palletjack_training.frames import FrameOrder, StepBatches  # noqa: E402
-from palletjack_training.module import TrainingError  # noqa: E402
+from palletjack_training.module import TrainingError, TrainingStopped  # noqa: E402
 from palletjack_training.network import DetectNet  # noqa: E402
 from palletjack_training.trainer import RunRequest, run_training  # noqa: E402
 from palletjack_training.weight_average import WeightAverage  # noqa: E402
@@ -106,6 +111,31 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, write_frames: Call
     assert whole.keys() == resumed.keys()
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_told_to_stop_says_so_and_goes_on(
+    tmp_path: Path, write_frames: Callable, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It used to end with exit code 0 and without a checkpoint."""
+    write_frames(tmp_path / "set", 3)
+    config = small("trainer.steps=6", "trainer.batch_size=2", "trainer.checkpoint_every=1000")
+    whole = RunRequest((tmp_path / "set",), tmp_path / "whole")
+    run_training(config, whole)
+
+    def stop(self: Overlays, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), getattr(signal, name))
+
+    request = RunRequest((tmp_path / "set",), tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(Overlays, "on_train_batch_end", stop)
+        with pytest.raises(TrainingStopped, match=r"run: stopped at step 3; .* --resume goes on"):
+            run_training(config, request)
+    assert not (tmp_path / "run/weights.pt").exists()
+    run_training(config, replace(request, resume=True))
+    states = [load_weights(tmp_path / folder / "weights.pt").state for folder in ("whole", "run")]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 def test_frames_on_the_device_or_read_by_workers_train_the_same(

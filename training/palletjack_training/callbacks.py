@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from palletjack_training.config import TrainingConfig
 from palletjack_training.frames import evaluation_batches
@@ -176,7 +177,9 @@ class Validation(Callback):
 
 
 class Checkpoints(Callback):
-    """``last.ckpt`` every ``checkpoint_every`` steps and at the end, replaced only by a complete one.
+    """``last.ckpt`` every ``checkpoint_every`` steps, at the end, and when the run is told to stop.
+
+    It is replaced only by a complete one.
 
     At the end also ``weights.pt``, the averaged weights, which are the run's result.
     """
@@ -198,6 +201,11 @@ class Checkpoints(Callback):
         self.save(trainer)
         if trainer.is_global_zero:
             save_weights(_own(pl_module).weights(), self._result)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save what a run that was told to stop has come to. Lightning raises this between two steps."""
+        if isinstance(exception, SIGTERMException):
+            self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
         """Save everything that is needed to go on. All ranks call this, the first one writes."""

@@ -41,6 +41,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on."""
 
 
+class TrainingStopped(TrainingError):
+    """Somebody ended the run; it can be resumed."""
+
+
 def runs_in_half(config: TrainingConfig, device: torch.device) -> bool:
     """Whether the configured precision is bfloat16 on ``device``."""
     wanted = config.trainer.precision

@@ -7,14 +7,19 @@ weights, the result), ``snapshots/`` (earlier ones), ``logs/`` (CSV, TensorBoard
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning
@@ -22,6 +27,7 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -39,7 +45,12 @@ from palletjack_training.frames import (
 )
 from palletjack_training.kitti_cache import FrameCache, open_cache
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout
-from palletjack_training.module import DetectNetModule, TrainingError, runs_in_half
+from palletjack_training.module import (
+    DetectNetModule,
+    TrainingError,
+    TrainingStopped,
+    runs_in_half,
+)
 from palletjack_training.network import DetectNet, build_network
 from palletjack_training.ranks import Ranks
 from palletjack_training.schedule import Progress
@@ -80,7 +91,8 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
     """Train and return the summary that is also written to ``summary.json``.
 
     Raises FileExistsError if ``out`` holds a run and ``resume`` is not set, WeightsError for a
-    checkpoint that does not fit, DatasetError for bad data, TrainingError if the loss diverges.
+    checkpoint that does not fit, DatasetError for bad data, TrainingError if the loss diverges, and
+    TrainingStopped after SIGTERM or Ctrl-C, with a checkpoint of the last step.
     """
     began = time.monotonic()
     checkpoint = _checkpoint_to_resume(config, request)
@@ -131,7 +143,13 @@ def _train(
         # What is left after decoding, less what the last validation and the saving take.
         left = request.time_limit - (time.monotonic() - began) - _FINISH_SECONDS
         progress.seconds = spent + max(left, 1.0)
-    trainer.fit(module, _loader(module, data.cache, start, device), ckpt_path=checkpoint)
+    try:
+        with _ctrl_c_ends_between_steps():
+            trainer.fit(module, _loader(module, data.cache, start, device), ckpt_path=checkpoint)
+    except SIGTERMException as stop:  # A SystemExit: unnoticed, the command would end as if all were done.
+        raise TrainingStopped(
+            f"{request.out}: stopped at step {trainer.global_step}; the same command with --resume goes on"
+        ) from stop
     summary = {
         **module.weights().provenance,
         "best_validation": {"ap50": round(module.best.ap50, 4), "step": module.best.step}
@@ -145,6 +163,26 @@ def _train(
     if ranks.is_first:
         _write_json(summary, request.out / "summary.json")
     return summary
+
+
+@contextlib.contextmanager
+def _ctrl_c_ends_between_steps() -> Iterator[None]:
+    """Let a first Ctrl-C end the run after its step, with a checkpoint, as SIGTERM does; a second at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if callable(before):  # A shell lets its background jobs ignore Ctrl-C.
+        signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _to_json(request: RunRequest) -> dict[str, Any]:
