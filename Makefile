@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
-WORKERS ?= 1
+WORKERS ?= 2
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),--numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder)
 # No packet of any demo or test leaves this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
@@ -16,8 +16,8 @@ demo:
 	bootstrap/bootstrap.sh demo
 	$(BIN)/palletjack demo --out out/demo $${IMAGES:+--images "$$IMAGES"}
 
-## Lint, type-check and run every test that can run on this machine. WORKERS=2 shares them out to two
-## processes; ARGS="tests/sdg -k labels" is given to pytest.
+## Lint, type-check and run every test that can run on this machine, shared out to two processes (WORKERS=1:
+## one); ARGS="tests/sdg -k labels" is given to pytest.
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 

@@ -1,4 +1,4 @@
-"""How the suite is shared out when pytest-xdist runs it in several processes (`make test WORKERS=2`)."""
+"""How the suite is shared out when pytest-xdist runs it in several processes (as `make test` does)."""
 
 from __future__ import annotations
 
