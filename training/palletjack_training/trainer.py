@@ -7,19 +7,14 @@ weights, the result), ``snapshots/`` (earlier ones), ``logs/`` (CSV, TensorBoard
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning
@@ -55,6 +50,7 @@ from palletjack_training.network import DetectNet, build_network
 from palletjack_training.ranks import Ranks
 from palletjack_training.schedule import Progress
 from palletjack_training.several_devices import ProcessError, device_count, run_processes
+from palletjack_training.stopping import ctrl_c_ends_between_steps
 from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights
 
 _FINISH_SECONDS = 10.0
@@ -144,7 +140,7 @@ def _train(
         left = request.time_limit - (time.monotonic() - began) - _FINISH_SECONDS
         progress.seconds = spent + max(left, 1.0)
     try:
-        with _ctrl_c_ends_between_steps():
+        with ctrl_c_ends_between_steps():
             trainer.fit(module, _loader(module, data.cache, start, device), ckpt_path=checkpoint)
     except SIGTERMException as stop:  # A SystemExit: unnoticed, the command would end as if all were done.
         raise TrainingStopped(
@@ -163,26 +159,6 @@ def _train(
     if ranks.is_first:
         _write_json(summary, request.out / "summary.json")
     return summary
-
-
-@contextlib.contextmanager
-def _ctrl_c_ends_between_steps() -> Iterator[None]:
-    """Let a first Ctrl-C end the run after its step, with a checkpoint, as SIGTERM does; a second at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def once(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    if callable(before):  # A shell lets its background jobs ignore Ctrl-C.
-        signal.signal(signal.SIGINT, once)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _to_json(request: RunRequest) -> dict[str, Any]:
