@@ -128,10 +128,16 @@ def test_a_run_that_is_told_to_stop_says_so_and_goes_on(
             os.kill(os.getpid(), getattr(signal, name))
 
     request = RunRequest((tmp_path / "set",), tmp_path / "run")
-    with monkeypatch.context() as patched:
-        patched.setattr(Overlays, "on_train_batch_end", stop)
-        with pytest.raises(TrainingStopped, match=r"run: stopped at step 3; .* --resume goes on"):
-            run_training(config, request)
+    # Tests that a shell started in the background ignore Ctrl-C; a command at a terminal does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Overlays, "on_train_batch_end", stop)
+            with pytest.raises(TrainingStopped, match=r"run: stopped at step 3; .* --resume goes on"):
+                run_training(config, request)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not (tmp_path / "run/weights.pt").exists()
     run_training(config, replace(request, resume=True))
     states = [load_weights(tmp_path / folder / "weights.pt").state for folder in ("whole", "run")]
