@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from result_file import write_result
 
 from palletjack_detection.detector import AUTO, BACKENDS, Detector, StageTimes
 from palletjack_detection.engine import EngineError
@@ -75,13 +75,7 @@ def main() -> None:
         "threads": options.threads,
         **describe_machine(),
     }
-    text = json.dumps(document, indent=2) + "\n"
-    print(text, end="")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, options.out)
+    write_result(document, options.out)
 
 
 def load(options: argparse.Namespace) -> Detector:

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from result_file import write_result
 from torch.utils.data import DataLoader
-from training_step import describe_machine, make_module, noise_frames, step_on, write
+from training_step import describe_machine, make_module, noise_frames, step_on
 
 from palletjack_training.config import TrainingConfig, load_config
 from palletjack_training.frames import StepBatches
@@ -67,7 +68,7 @@ def main() -> None:
         **waiting,
         **describe_machine(),
     }
-    write(document, options.out)
+    write_result(document, options.out)
 
 
 def _on_disk(config: TrainingConfig, count: int, folder: Path) -> FrameCache:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shlex
 import socket
@@ -37,6 +36,7 @@ from graph.interruption import Interrupted, interrupt_on_signals, uninterrupted
 from graph.picture import draw
 from graph.session import BenchmarkError, MeasuredNode, Traffic, ros_environment, ros_python
 from numpy.typing import NDArray
+from result_file import write_result
 
 from detector import describe_machine
 from palletjack_detection.detector import BACKENDS, Detector
@@ -78,13 +78,8 @@ def main() -> None:
 
 def write(document: dict[str, Any], out: Path | None) -> None:
     """Print the document; write it and its picture where ``out`` says."""
-    text = json.dumps(document, indent=2) + "\n"
-    print(text, end="")
+    write_result(document, out)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out)
         draw(document, out.with_suffix(".png"))
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training_step import describe_machine, write
+from result_file import write_result
+from training_step import describe_machine
 
 from palletjack_training.config import TargetConfig
 from palletjack_training.targets import BoxBatch, rasterize
@@ -46,7 +47,7 @@ def main() -> None:
         "ms": {"p50": round(p50, 3), "p95": round(p95, 3), "mean": round(statistics.mean(milliseconds), 3)},
         **describe_machine(),
     }
-    write(document, options.out)
+    write_result(document, options.out)
 
 
 def measure(batch: int, boxes: int, classes: int, repeats: int, device: torch.device) -> list[float]:

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from graph.interruption import Interrupted, interrupt_on_signals, uninterrupted
 from graph.picture import draw_soak
 from graph.session import BenchmarkError, MeasuredNode, Traffic, ros_environment
 from node import DETECTIONS, own_domain, percentiles, scaled, source_images, wait_for_answers
+from result_file import write_result
 
 from detector import describe_machine
 
@@ -72,13 +71,8 @@ def main() -> None:
         for phase in document["phases"]:
             summarize(phase)
         document["problems"] = problems(document)
-        text = json.dumps(document, indent=2) + "\n"
-        print(text, end="")
+        write_result(document, options.out)
         if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, options.out)
             draw_soak(document, options.out.with_suffix(".png"))
     if document["problems"]:
         raise SystemExit("Error: " + "; ".join(document["problems"]))

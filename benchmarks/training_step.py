@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import statistics
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from result_file import write_result
 
 from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames
 from palletjack_training.augment_colour import change_colours, cut_out
@@ -78,7 +78,7 @@ def main() -> None:
     }
     if options.kernels:
         print(longest_kernels(module), file=sys.stderr)
-    write(document, options.out)
+    write_result(document, options.out)
 
 
 def make_module(
@@ -267,17 +267,6 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def write(document: dict[str, Any], path: Path | None) -> None:
-    """Print a result, and write it whole or not at all."""
-    text = json.dumps(document, indent=2) + "\n"
-    print(text, end="")
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
 
 
 if __name__ == "__main__":
