@@ -84,7 +84,7 @@ class CameraSpec(_Section):
     hfov_deg: Annotated[float, Field(gt=10.0, lt=140.0)] = 80.0
     width: Annotated[int, Field(ge=32, le=4096)] = 640
     height_px: Annotated[int, Field(ge=32, le=4096)] = 360
-    rate_hz: Positive = 5.0
+    rate_hz: Positive = 10.0
 
 
 class Dynamics(_Section):

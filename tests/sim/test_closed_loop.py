@@ -102,8 +102,9 @@ def test_clear_lane_is_driven_to_its_end_without_a_stop(tmp_path: Path) -> None:
 
 
 def test_false_alarms_in_a_clear_lane_fail_it(tmp_path: Path) -> None:
+    # Nearer than the robot's stop distance at half its speed: one farther off would only slow it down.
     ghost = Detections(
-        np.array([[140, 60, 180, 150]], np.float32),
+        np.array([[140, 60, 180, 165]], np.float32),
         np.ones(1, np.float32),
         np.zeros(1, np.int64),
         ("palletjack",),

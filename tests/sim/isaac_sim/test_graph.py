@@ -69,8 +69,8 @@ def test_topics_and_frames_are_those_of_the_one_file() -> None:
         assert graph.nodes[node].inputs["topicName"] == names.topics[role]
     assert graph.nodes["odometry"].inputs["chassisFrameId"] == names.frames["base"]
     assert graph.nodes["image"].inputs["frameId"] == names.frames["camera"]
-    # 20 control steps and 5 pictures a second: three of four are skipped.
-    assert graph.nodes["image"].inputs["frameSkipCount"] == 3
+    # 20 control steps and 10 pictures a second: one of two is skipped.
+    assert graph.nodes["image"].inputs["frameSkipCount"] == 1
 
 
 @pytest.mark.parametrize("attribute", ["chassisPrim", "odomFrame", "baseFrameId"])
