@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,11 +101,29 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, write_frames: Cal
     assert "wrong.pt: cannot be read as a checkpoint" in text
 
 
+def test_a_checkpoint_that_was_cut_short_is_named_and_not_gone_on_from(
+    tmp_path: Path, write_frames: Callable
+) -> None:
+    """PyTorch says no more than "Invalid argument" about it."""
+    write_frames(tmp_path / "set", 4)
+    assert train(tmp_path / "set", tmp_path / "run", "--set", "trainer.batch_size=2")[0] == 0
+    last = tmp_path / "run/last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    more = ("--set", "trainer.batch_size=2", "--resume")
+    code, text = train(tmp_path / "set", tmp_path / "run", *more)
+    assert code == 1
+    assert "last.ckpt: cannot be read as a checkpoint, it may be cut short" in text
+    assert last.stat().st_size == 5000
+
+
 def test_a_loss_that_is_not_finite_leaves_no_checkpoint(tmp_path: Path, write_frames: Callable) -> None:
     write_frames(tmp_path / "set", 4)
     spoiled = ("--set", "schedule.learning_rate=1e38", "--set", "trainer.gradient_clip=0")
     steps = ("--set", "trainer.steps=20", "--set", "trainer.log_every=1", "--set", "trainer.batch_size=2")
     code, text = train(tmp_path / "set", tmp_path / "run", *spoiled, *steps, "--set", "schedule.warmup=0")
     assert code == 1
-    assert "the loss is not finite" in text
-    assert results(tmp_path / "run") == []
+    run = tmp_path / "run"
+    assert re.search(
+        rf"error: {run}: step \d+: the loss is not finite \(.*; {run}/last\.ckpt is not wr", text
+    )
+    assert results(run) == []

@@ -137,7 +137,17 @@ def test_bad_weights_files_are_named(tmp_path: Path, weights: Weights) -> None:
     with pytest.raises(WeightsError, match=r"weights\.pt: expected a checkpoint"):
         load_weights(path)
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(WeightsError, match=r"weights\.pt: cannot be read"):
+    with pytest.raises(WeightsError, match=r"weights\.pt: cannot be read as a checkpoint: no weights of Py"):
+        load_weights(path)
+    save_weights(weights, path)
+    whole = path.read_bytes()
+    # PyTorch fails in another way for each, and for the third with an OSError that names no file.
+    for length in (0, 100, 5000, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError, match=r"weights\.pt: cannot be read as a checkpoint, it may be cut"):
+            load_weights(path)
+    torch.save({"format": "palletjack-weights/1", "config": {}}, path)
+    with pytest.raises(WeightsError, match=r"weights\.pt: state: expected in a weights file, found none"):
         load_weights(path)
     torch.save({"a": 1}, path)
     with pytest.raises(

@@ -23,7 +23,7 @@ from palletjack_training.callbacks import Overlays  # noqa: E402
 from palletjack_training.config import ConfigError, TrainingConfig, load_config, shipped_configs  # noqa: E402
 from palletjack_training.export import export_model  # noqa: E402
 from palletjack_training.frames import FrameOrder, StepBatches  # noqa: E402
-from palletjack_training.module import TrainingError, TrainingStopped  # noqa: E402
+from palletjack_training.module import DetectNetModule, TrainingError, TrainingStopped  # noqa: E402
 from palletjack_training.network import DetectNet  # noqa: E402
 from palletjack_training.trainer import RunRequest, run_training  # noqa: E402
 from palletjack_training.weight_average import WeightAverage  # noqa: E402
@@ -262,7 +262,6 @@ def test_a_diverged_run_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     write_frames(tmp_path / "set", 4)
     run_training(small("trainer.steps=1"), RunRequest((tmp_path / "set",), tmp_path / "run"))
-    before = (tmp_path / "run/last.ckpt").read_bytes()
     config = small(
         "trainer.steps=200",
         "schedule.learning_rate=1e30",
@@ -271,11 +270,36 @@ def test_a_diverged_run_stops_and_keeps_the_last_good_checkpoint(
         "trainer.checkpoint_every=1",
         "trainer.log_every=1",
     )
-    with pytest.raises(TrainingError, match="the loss is not finite"):
+    with pytest.raises(TrainingError, match=r"run: step \d+: the loss is not finite .*ckpt is unharmed"):
         run_training(config, RunRequest((tmp_path / "set",), tmp_path / "run", resume=True))
     kept = load_weights(tmp_path / "run/last.ckpt")
     assert all(torch.isfinite(tensor).all() for tensor in kept.state.values())
-    assert len(before) > 0
+    content = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    assert all(torch.isfinite(tensor).all() for tensor in content["state_dict"].values())
+    assert content["global_step"] >= 1
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_gradient_that_is_not_finite_does_not_reach_the_checkpoint(
+    tmp_path: Path, write_frames: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of that step is finite still, and a checkpoint is due before the next one shows it."""
+    write_frames(tmp_path / "set", 2)
+    config = small("trainer.steps=3", "trainer.batch_size=2", "trainer.checkpoint_every=1")
+
+    def spoil(self: DetectNetModule, *_: Any, **__: Any) -> None:
+        if self.global_step == 1:
+            gradient = self.network.coverage.weight.grad
+            assert gradient is not None
+            gradient[0] = torch.nan
+
+    monkeypatch.setattr(DetectNetModule, "configure_gradient_clipping", spoil)
+    with pytest.raises(TrainingError, match=r"run: step 2: the weights are not finite.*ckpt is unharmed"):
+        run_training(config, RunRequest((tmp_path / "set",), tmp_path / "run"))
+    content = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    assert content["global_step"] == 1
+    assert torch.isfinite(content["state_dict"]["network.coverage.weight"]).all()
+    assert not (tmp_path / "run/weights.pt").exists()
 
 
 def test_each_frame_is_taken_once_a_pass_and_by_step_alone() -> None:

@@ -296,9 +296,15 @@ class DetectNetModule(lightning.LightningModule):
         """Raise TrainingError if a loss since the start was not finite, on any rank. Waits for the device."""
         if float(self.order.ranks.mean(self._lost)) > 0:
             raise TrainingError(
-                f"step {self.global_step}: the loss is not finite; the last checkpoint is unharmed. "
-                "A lower schedule.learning_rate or trainer.gradient_clip may help"
+                f"step {self.global_step}: the loss is not finite (a lower schedule.learning_rate or "
+                "trainer.gradient_clip may help)"
             )
+
+    def check_weights(self) -> None:
+        """Raise TrainingError if a parameter is not finite: a finite loss can have a gradient that is not."""
+        finite = [torch.isfinite(parameter.detach()).all() for parameter in self.network.parameters()]
+        if not bool(torch.stack(finite).all()):
+            raise TrainingError(f"step {self.global_step}: the weights are not finite, though the loss is")
 
     def check_ranks(self) -> None:
         """Raise TrainingError if the ranks no longer have the same parameters."""
@@ -324,8 +330,9 @@ class DetectNetModule(lightning.LightningModule):
         return Weights(self.config, self.average.state_dict(), provenance)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the averaged weights and the clock; refuse to save weights that a bad loss has spoiled."""
+        """Add the averaged weights and the clock; refuse to save weights that are spoiled."""
         self.check_loss()
+        self.check_weights()
         self.check_ranks()
         checkpoint[CHECKPOINT_KEY] = pack_weights(self.weights())
         checkpoint["palletjack_run"] = {

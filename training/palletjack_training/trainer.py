@@ -146,6 +146,9 @@ def _train(
         raise TrainingStopped(
             f"{request.out}: stopped at step {trainer.global_step}; the same command with --resume goes on"
         ) from stop
+    except TrainingError as error:
+        kept = "unharmed" if (request.out / "last.ckpt").is_file() else "not written yet"
+        raise TrainingError(f"{request.out}: {error}; {request.out / 'last.ckpt'} is {kept}") from error
     summary = {
         **module.weights().provenance,
         "best_validation": {"ap50": round(module.best.ap50, 4), "step": module.best.step}

@@ -76,13 +76,21 @@ def load_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: expected a checkpoint or a weights file, found none")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    except pickle.UnpicklingError as error:
+        # PyTorch's text is about trusting the file, which would not help: it holds no weights.
+        raise WeightsError(f"{path}: cannot be read as a checkpoint: no weights of PyTorch") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        # A file that was cut short comes as any of these, and may say no more than "Invalid argument".
+        said = str(error).split(". ")[0] or type(error).__name__
+        raise WeightsError(f"{path}: cannot be read as a checkpoint, it may be cut short: {said}") from error
     if isinstance(content, Mapping):
         content = content.get(CHECKPOINT_KEY, content)
     found = content.get("format") if isinstance(content, Mapping) else None
     if found != WEIGHTS_FORMAT:
         raise WeightsError(f"{path}: format: expected {WEIGHTS_FORMAT!r}, found {found!r}")
+    for name in ("config", "state", "provenance"):
+        if name not in content:
+            raise WeightsError(f"{path}: {name}: expected in a weights file, found none")
     try:
         config = parse_config(content["config"], f"{path}: config")
     except ConfigError as error:
