@@ -19,7 +19,10 @@ _SECTIONS = (
 
 
 class Row(BaseModel):
-    """One change against the base: in the recipe, the number of frames, the training or the decoding."""
+    """One change against the base: in the recipe, the number of frames, the training or the decoding.
+
+    ``needs`` is the command that a row asks for before it can run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,13 +31,13 @@ class Row(BaseModel):
     set: tuple[str, ...] = ()
     recipe: dict[str, Any] = {}
     model: dict[str, Any] = {}
-    frames: int = 0
+    frames_times: float = 1.0
     needs: str = ""
 
     @property
     def has_own_frames(self) -> bool:
         """Whether the base's frames will not do."""
-        return bool(self.recipe or self.frames)
+        return bool(self.recipe) or self.frames_times != 1.0
 
 
 class Plan(BaseModel):

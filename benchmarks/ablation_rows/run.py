@@ -123,7 +123,7 @@ class _Run:
     def _own_frames(self, row: Row, base: Future[Path]) -> Path:
         self._check_time()
         out = self._settings.out / row.name / "frames"
-        count = row.frames or self._settings.frames
+        count = max(round(self._settings.frames * row.frames_times), 1)
         if not row.recipe and self._settings.data is None:
             data_sets.take_first(base.result(), out, count)
         tree = recipe_tree(self._plan, row)

@@ -29,7 +29,7 @@ def test_every_row_is_a_recipe_and_a_configuration_that_exist(plan: Plan) -> Non
     names = [row.name for row in plan.rows]
     assert names[0] == "base"
     assert len(names) == len(set(names))
-    assert all(row.set or row.recipe or row.model or row.frames for row in plan.rows[1:])
+    assert all(row.set or row.recipe or row.model or row.has_own_frames for row in plan.rows[1:])
 
 
 def test_a_row_without_its_asset_pack_says_what_to_install(
@@ -104,7 +104,7 @@ def settings_in(folder: Path, **changes: Any) -> run.Settings:
 
 def test_rows_share_frames_where_they_can(plan: Plan, tmp_path: Path, stand_in: Verbs) -> None:
     """Two rows use the base's frames, one its own recipe, one more frames that begin with the base's."""
-    more = Row(name="more", change="six frames", frames=6)
+    more = Row(name="more", change="six frames", frames_times=1.5)
     rows = [*choose(plan, ["dbscan", "no_distortion"]), more]
     outcome = run.run_rows(plan, rows, settings_in(tmp_path), lambda _: None)
     assert outcome.failed == {}
