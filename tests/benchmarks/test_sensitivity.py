@@ -18,13 +18,13 @@ import onnxruntime  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from palletjack_training.config import load_config  # noqa: E402
-from palletjack_training.network import build_network  # noqa: E402
 from palletjack_training.weights_file import Weights, save_weights  # noqa: E402
+from tests.training.settled_network import settled_network  # noqa: E402
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALL = [
     *("input.width=64", "input.height=64", "network.weights=none", "network.freeze_norm=false"),
-    *("network.neck_channels=16", "network.neck_blocks=1", "network.norm_momentum=0.9"),
+    *("network.neck_channels=16", "network.neck_blocks=1"),
 ]
 
 
@@ -40,17 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights whose cells differ, and two labelled images."""
     place = tmp_path_factory.mktemp("sensitivity")
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     config = load_config("palletjack_lite", SMALL)
-    network = build_network(config)
-    pictures = torch.rand(4, 3, 64, 64)
-    with torch.no_grad():
-        for _ in range(5):
-            network.train()(pictures)
-        network.coverage.weight.normal_()
-        logits = network.eval()(pictures)[0]
-        network.coverage.weight *= 2 / logits.std()
-        network.coverage.bias -= network(pictures)[0].mean()
+    network, _ = settled_network(config, spread_coverage=True)
     save_weights(Weights(config, network.state_dict()), place / "weights.pt")
     rng = np.random.default_rng(1)
     for name in ("images", "labels"):

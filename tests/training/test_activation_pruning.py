@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+from tests.training.settled_network import settled_network  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
@@ -23,7 +24,7 @@ from palletjack_training.compression.dependency_pruning import (  # noqa: E402
 )
 from palletjack_training.compression.rebuild import rebuild_network  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
-from palletjack_training.network import DetectNet, build_network  # noqa: E402
+from palletjack_training.network import DetectNet  # noqa: E402
 from palletjack_training.weights_file import Weights, load_weights, save_weights  # noqa: E402
 
 CONFIG = load_config(
@@ -33,19 +34,6 @@ CONFIG = load_config(
         *("network.neck_channels=32", "network.neck_blocks=1"),
     ],
 )
-
-
-def settled(seed: int = 0) -> tuple[DetectNet, torch.Tensor]:
-    """A random network whose normalizations fit some frames, as they do after training, and the frames."""
-    torch.manual_seed(seed)
-    network = build_network(CONFIG, load_weights=False)
-    images = torch.rand(4, 3, 128, 192)
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = 1.0
-    with torch.no_grad():
-        network.train()(images)
-    return network.eval(), images
 
 
 def one_shot_damage(network: DetectNet, dense: DetectNet, images: torch.Tensor) -> float:
@@ -74,7 +62,7 @@ def with_silent_channels(network: DetectNet) -> DetectNet:
 
 def test_channels_that_never_speak_go_first() -> None:
     """Removing them changes nothing, however large their weights are; ranking by weights harms."""
-    network, images = settled()
+    network, images = settled_network(CONFIG)
     with_silent_channels(network)
     dense, by_weights = (rebuild_network(CONFIG, network.state_dict()).eval() for _ in range(2))
     full = relative_macs(network)
@@ -94,7 +82,7 @@ def test_channels_that_never_speak_go_first() -> None:
 
 
 def test_channels_left_keep_their_mean_and_deviation() -> None:
-    network, images = settled()
+    network, images = settled_network(CONFIG)
     dense = rebuild_network(CONFIG, network.state_dict()).eval()
     full = relative_macs(network)
     prune_by_activation(network, images, lambda n: relative_macs(n) <= 0.7 * full)
@@ -112,13 +100,13 @@ def test_channels_left_keep_their_mean_and_deviation() -> None:
 
 def test_what_is_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependency_pruning, "_STEPS", 5)
-    network, images = settled()
+    network, images = settled_network(CONFIG)
     with pytest.raises(PruningError, match="removing 70% of the channels is not enough"):
         prune_by_activation(network, images, lambda n: False)
 
 
 def test_the_command_ranks_by_a_folder_of_images(tmp_path: Path) -> None:
-    network, _ = settled()
+    network, _ = settled_network(CONFIG)
     save_weights(Weights(CONFIG, network.state_dict()), tmp_path / "weights.pt")
     (tmp_path / "images").mkdir()
     rng = np.random.default_rng(0)
