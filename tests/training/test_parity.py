@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from tests.training.settled_network import settled_network  # noqa: E402
+
 from palletjack_cli.main import app  # noqa: E402
 from palletjack_detection.model_folder import load_model_spec, write_model_folder  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
@@ -22,28 +25,16 @@ from palletjack_training.network import build_network  # noqa: E402
 from palletjack_training.parity import compare_boxes  # noqa: E402
 from palletjack_training.weights_file import Weights, load_weights, save_weights  # noqa: E402
 
-THIN = ["network.neck_channels=16", "network.neck_blocks=1", "network.norm_momentum=0.9"]
+THIN = ["network.neck_channels=16", "network.neck_blocks=1"]
 SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.freeze_norm=false"]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with weights.pt, the model exported from them, a changed variant, and a data set.
-
-    The network is untrained; its normalization and its coverage head are set so that the cells differ.
-    """
+    """A folder with weights.pt, the model exported from them, a changed variant, and a data set."""
     folder = tmp_path_factory.mktemp("parity")
-    torch.manual_seed(0)
     config = load_config("palletjack_lite", [*SMALL, *THIN])
-    network = build_network(config)
-    pictures = torch.rand(4, 3, 96, 128)
-    with torch.no_grad():
-        for _ in range(5):
-            network.train()(pictures)
-        network.coverage.weight.normal_()
-        logits = network.eval()(pictures)[0]
-        network.coverage.weight *= 2 / logits.std()
-        network.coverage.bias -= network(pictures)[0].mean()
+    network, _ = settled_network(config, spread_coverage=True)
     weights = Weights(config, network.state_dict())
     save_weights(weights, folder / "weights.pt")
     export_model(load_weights(folder / "weights.pt"), folder / "model", "tiny")
@@ -66,9 +57,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *options: str) -> tuple[int, str]:
-    command = ["parity", "--checkpoint", str(folder / "weights.pt"), "--model", str(folder / "both")]
-    result = CliRunner().invoke(app, [*command, "--data", str(folder / "set"), *options])
+def run(folder: Path, *options: str, checkpoint: str = "weights.pt", model: str = "both") -> tuple[int, str]:
+    command = ["parity", "--model", str(folder / model), "--data", str(folder / "set")]
+    if checkpoint:
+        command += ["--checkpoint", str(folder / checkpoint)]
+    result = CliRunner().invoke(app, [*command, *options])
     return result.exit_code, result.output
 
 
@@ -96,10 +89,44 @@ def test_every_form_is_compared(exported: Path, tmp_path: Path) -> None:
     assert forms["node"]["boxes"]["edge_px_max"] < 0.02
 
 
+def test_without_a_checkpoint_the_onnx_files_are_compared_with_each_other(
+    exported: Path, tmp_path: Path
+) -> None:
+    """A shipped folder comes without the weights that it was made from."""
+    code, text = run(exported, "--out", str(tmp_path / "parity.json"), checkpoint="")
+    assert code == 0, text
+    assert "compared with onnx" in text
+    report = json.loads((tmp_path / "parity.json").read_text())
+    assert (report["reference"], list(report["forms"])) == ("onnx", ["onnx", "onnx_int8_cpu"])
+    assert "coverage_max_difference" not in report["forms"]["onnx"]
+    assert report["forms"]["onnx_int8_cpu"]["boxes"]["edge_px_max"] == pytest.approx(1, abs=0.05)
+    code, text = run(exported, checkpoint="", model="model")
+    assert code == 1
+    assert "model: holds model.onnx alone: expected a checkpoint" in text.replace("\n", " ")
+
+
+def test_the_node_is_compared_with_the_file_that_it_runs(exported: Path, tmp_path: Path) -> None:
+    """It runs the model's own precision: against FP32 the rounding would look like a fault of the node."""
+    spec = dataclasses.replace(load_model_spec(exported / "both"), precision="int8")
+    files = {"int8_cpu": exported / "moved.onnx"}
+    write_model_folder(spec, exported / "model/model.onnx", tmp_path / "int8", files)
+    out, rows = tmp_path / "parity.json", tmp_path / "node.json"
+    command = ["predict", "--model", str(tmp_path / "int8"), "--images", str(exported / "set/images")]
+    assert CliRunner().invoke(app, [*command, "--out", str(rows)]).exit_code == 0
+    code, text = run(
+        exported, "--node", str(rows), "--out", str(out), checkpoint="", model=str(tmp_path / "int8")
+    )
+    assert code == 0, text
+    node = json.loads(out.read_text())["forms"]["node"]
+    assert node["compared_with"] == "onnx_int8_cpu"
+    assert node["boxes"]["paired"] > 0
+    assert node["boxes"]["edge_px_max"] < 0.02
+
+
 def test_a_checkpoint_of_another_network_is_refused(exported: Path, tmp_path: Path) -> None:
     config = load_config("palletjack_lite", [*SMALL, "classes=[forklift]"])
     save_weights(Weights(config, build_network(config).state_dict()), tmp_path / "other.pt")
-    code, text = run(exported, "--checkpoint", str(tmp_path / "other.pt"))
+    code, text = run(exported, checkpoint=str(tmp_path / "other.pt"))
     assert code == 1
     assert "other.pt: classes: expected ('palletjack',)" in text.replace("\n", " ")
 

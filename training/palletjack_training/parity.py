@@ -28,7 +28,7 @@ from palletjack_training.network import DetectNet, ExportableDetectNet
 from palletjack_training.weights_file import Weights, load_weights
 
 FloatArray = NDArray[np.float32]
-REFERENCE = "pytorch"
+PYTORCH, ONNX = "pytorch", "onnx"
 _SAME_OBJECT = 0.5
 
 
@@ -53,7 +53,7 @@ class TorchEngine:
 
 @dataclass
 class _Form:
-    """One form of the network and what it answered: rows by image, and coverage's distance from PyTorch's."""
+    """One form of the network and what it answered: rows by image, and coverage's distance from the first."""
 
     detector: Detector
     predictions: Predictions = field(default_factory=dict)
@@ -62,7 +62,7 @@ class _Form:
 
 
 def compare_forms(
-    checkpoint: Path,
+    checkpoint: Path | None,
     model: Path,
     truth: GroundTruth,
     *,
@@ -71,39 +71,51 @@ def compare_forms(
 ) -> dict[str, Any]:
     """Run every form over the images of ``truth`` and return the report, for the model's first class.
 
-    The forms are ``pytorch``, ``onnx`` (model.onnx) and ``onnx_NAME`` for each variant.
-    ``node_predictions`` are what the ROS node published; it is compared with ``onnx``.
+    The forms are ``pytorch`` (where there is a ``checkpoint``), ``onnx`` (model.onnx) and ``onnx_NAME`` for
+    each variant; the first is what the others are compared with. ``node_predictions`` are what the ROS node
+    published; it is compared with the form that it runs on a processor.
 
     Raises:
-        ParityError: the checkpoint's classes or input are not the folder's.
+        ParityError: the checkpoint's classes or input are not the folder's, or there is but one form.
         WeightsError, ModelFolderError, EngineError: a form cannot be loaded.
     """
-    weights, spec = load_weights(checkpoint), load_model_spec(model)
-    _refuse_strangers(weights, spec, checkpoint, model)
-    engines: dict[str, Engine] = {REFERENCE: TorchEngine(restore_network(weights))}
-    engines["onnx"] = OnnxRuntimeEngine(model / ONNX_NAME, spec, providers=["CPUExecutionProvider"])
-    for name, variant in spec.variants.items():
-        path = model / variant.file
-        engines[f"onnx_{name}"] = OnnxRuntimeEngine(path, spec, providers=["CPUExecutionProvider"])
+    spec = load_model_spec(model)
+    engines: dict[str, Engine] = {}
+    if checkpoint is not None:
+        weights = load_weights(checkpoint)
+        _refuse_strangers(weights, spec, checkpoint, model)
+        engines[PYTORCH] = TorchEngine(restore_network(weights))
+    files = {ONNX: ONNX_NAME, **{f"{ONNX}_{name}": item.file for name, item in spec.variants.items()}}
+    for name, file in files.items():
+        engines[name] = OnnxRuntimeEngine(model / file, spec, providers=["CPUExecutionProvider"])
+    if len(engines) == 1 and node_predictions is None:
+        raise ParityError(f"{model}: holds {ONNX_NAME} alone: expected a checkpoint to compare it with")
     forms = {
         name: _Form(Detector(spec, engine, score_threshold=SCORE_FLOOR)) for name, engine in engines.items()
     }
     read = _run(forms, truth, on_image)
-    reference = forms[REFERENCE].predictions
+    first = next(iter(forms))
     report = {
         name: {
-            **({} if name == REFERENCE else _coverage(form, read)),
-            **_summary(truth, form.predictions, reference, spec.score_threshold),
+            **({} if name == first else _coverage(form, read)),
+            **_summary(truth, form.predictions, forms[first].predictions, spec.score_threshold),
         }
         for name, form in forms.items()
     }
     if node_predictions is not None:
+        same = next(name for name, file in files.items() if file == spec.network_file())
         # A node publishes from its threshold up, so its AP is of that part of the curve only.
         report["node"] = {
-            "compared_with": "onnx",
-            **_summary(truth, node_predictions, forms["onnx"].predictions, spec.score_threshold),
+            "compared_with": same,
+            **_summary(truth, node_predictions, forms[same].predictions, spec.score_threshold),
         }
-    return {"model": spec.name, "images": read, "threshold": spec.score_threshold, "forms": report}
+    return {
+        "model": spec.name,
+        "images": read,
+        "threshold": spec.score_threshold,
+        "reference": first,
+        "forms": report,
+    }
 
 
 def _refuse_strangers(weights: Weights, spec: ModelSpec, checkpoint: Path, model: Path) -> None:
@@ -118,7 +130,7 @@ def _refuse_strangers(weights: Weights, spec: ModelSpec, checkpoint: Path, model
 
 def _run(forms: Mapping[str, _Form], truth: GroundTruth, on_image: Callable[[str], None] | None) -> int:
     """Answer every readable image with every form; return how many there were."""
-    preprocess = Preprocessor(forms[REFERENCE].detector.spec.input)
+    preprocess = Preprocessor(next(iter(forms.values())).detector.spec.input)
     read = 0
     for name in truth.images:
         try:

@@ -12,12 +12,15 @@ import typer
 
 
 def parity(
-    checkpoint: Annotated[Path, typer.Option(help="weights.pt that the model was exported from.")],
     model: Annotated[Path, typer.Option(help="Model folder.")],
     data: Annotated[
         Path,
         typer.Option(help="annotations.json with images/ beside it, or a KITTI folder (images/, labels/)."),
     ],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="weights.pt that the model was exported from, to compare with."),
+    ] = None,
     node: Annotated[
         Path | None,
         typer.Option(help="predictions.json that the ROS node left for these images (camera:=images)."),
@@ -27,7 +30,7 @@ def parity(
     """Say how far PyTorch, each ONNX file of a model folder, and the ROS node differ on the same images.
 
     Prints a table: coverage, box edges in pixels, boxes that have no counterpart, AP50 and F1. All are
-    compared with PyTorch, the node with ONNX.
+    compared with PyTorch, or with model.onnx where no checkpoint is given; the node with the file it runs.
 
     Example: `palletjack parity --checkpoint out/run/weights.pt --model out/model --data out/test`
     """
@@ -51,4 +54,5 @@ def parity(
     except (ValueError, EngineError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
+    typer.echo(f"compared with {report['reference']}; boxes from {report['threshold']:g} up")
     typer.echo(table(report))
