@@ -11,11 +11,26 @@ import pytest
 from PIL import Image
 
 from palletjack_training.config import load_config
-from palletjack_training.tao.data_survey import survey
+from palletjack_training.tao.data_survey import DataSurvey, survey
+from palletjack_training.tao.lint import lint
 from palletjack_training.tao.spec_render import render_specs, write_specs
 
 LABEL = "palletjack 0.00 0 0.0 100 120 400 500 1.2 0.5 1.5 0 0 5 0\n"
 FRAMES = 400
+CLEAN_SCRIPT = """#!/bin/bash
+docker run --rm --gpus all --user 1000:1000 --shm-size=16g -v $PWD:/w \\
+  nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5 detectnet_v2 train -e /w/train.txt -r /w/train
+grep SUCCESS train/status.json
+docker run --rm --gpus all --user 1000:1000 --ipc=host -v $PWD:/w \\
+  nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5 detectnet_v2 export \\
+  -m /w/m.hdf5 -o /w/m.onnx --onnx_route tf2onnx
+tao deploy detectnet_v2 gen_trt_engine -m m.onnx -e train.txt -r out --data_type int8 --cal_json_file cal.json
+"""
+
+
+def codes(paths: list[Path], data: DataSurvey | None = None, version: str = "5.0") -> set[str]:
+    """The codes of what the linter finds in ``paths``."""
+    return {finding.code for finding in lint(paths, version, data)}
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def task_flags(image, task, words):
         if flag not in known:
             sys.exit(refuse(f"{task}: unrecognized arguments: {flag}"))
         values[flag] = True if flag in FLAGS["switches"] else words.pop(0)
-    for names in FLAGS["required"].get(task, ()):
+    for names in [*FLAGS["required"].get(task, ()), *(FLAGS["required_deploy"] if image == "deploy" else ())]:
         if not set(names) & set(values):
             sys.exit(refuse(f"{task}: {names[0]} is required"))
     return values

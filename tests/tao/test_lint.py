@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,28 +13,14 @@ from google.protobuf import text_format
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
-from palletjack_training.tao.data_survey import DataSurvey, names_are_ordered, survey
+from palletjack_training.tao.data_survey import names_are_ordered, survey
 from palletjack_training.tao.findings import TRAPS, Severity
 from palletjack_training.tao.lint import lint, worst
 from palletjack_training.tao.schema import read_spec
-from tests.tao.conftest import write_data
+from tests.tao.conftest import CLEAN_SCRIPT, codes, write_data
 from tests.tao.networks import write_network
 
-CLEAN_SCRIPT = """#!/bin/bash
-docker run --rm --gpus all --user 1000:1000 --shm-size=16g -v $PWD:/w \\
-  nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5 detectnet_v2 train -e /w/train.txt -r /w/train
-grep SUCCESS train/status.json
-docker run --rm --gpus all --user 1000:1000 --ipc=host -v $PWD:/w \\
-  nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5 detectnet_v2 export \\
-  -m /w/m.hdf5 -o /w/m.onnx --onnx_route tf2onnx
-tao deploy detectnet_v2 gen_trt_engine -m m.onnx -e train.txt -r out --data_type int8 --cal_json_file cal.json
-"""
-
 Change = Callable[[Any], None]
-
-
-def codes(paths: list[Path], data: DataSurvey | None = None, version: str = "5.0") -> set[str]:
-    return {finding.code for finding in lint(paths, version, data)}
 
 
 def changed(path: Path, change: Change) -> Path:
@@ -233,57 +220,20 @@ def test_missing_labels_and_broken_images_are_found(tmp_path: Path) -> None:
     assert places == {str(label), str(image)}
 
 
-SCRIPT_CASES = {
-    "TAO014": (" --onnx_route tf2onnx", ""),
-    "TAO018": (" --shm-size=16g", ""),
-    "TAO020": ("grep SUCCESS train/status.json", "true"),
-    "TAO021": ("-o /w/m.onnx", "-o /w/m.etlt"),
-    "TAO022": ("train -e /w/train.txt", "train -o /w/out -e /w/train.txt"),
-    "TAO026": (" --user 1000:1000", ""),
-    "TAO031": ("--data_type int8", "--data_type fp16"),
-}
-
-
-@pytest.mark.parametrize("code", SCRIPT_CASES)
-def test_a_trap_in_a_script_is_found(code: str, tmp_path: Path) -> None:
-    script = tmp_path / "run.sh"
-    script.write_text(CLEAN_SCRIPT.replace(*SCRIPT_CASES[code]))
-    assert codes([script]) == {code}
-
-
-def test_inference_changed_its_output_flag(tmp_path: Path) -> None:
-    script = tmp_path / "run.sh"
-    script.write_text("# status.json\ntao model detectnet_v2 inference -e i.txt -m m.hdf5 -i images -o out\n")
-    assert {f.found for f in lint([script], "5.0")} == {"inference -o", "inference without -r"}
-    assert codes([script], version="4.0") == set()
-
-
-def test_long_flags_and_abbreviations_are_taken_as_argparse_does(tmp_path: Path) -> None:
-    script = tmp_path / "run.sh"
-    script.write_text(
-        "# status.json\n"
-        "tao model detectnet_v2 train --experiment_spec_file=t.txt --results out -np 2 --gpu_index 0 1\n"
-        "tao model detectnet_v2 export --model m.hdf5 --onnx_r tf2onnx --max_batch_size 4\n"
-    )
-    assert lint([script], "5.0") == []
-    script.write_text("# status.json\ntao model detectnet_v2 export -m m.hdf5 --onnx_route=tf2onnx --max 4\n")
-    assert [finding.found for finding in lint([script], "5.0")] == ["export --max"]
-
-
 def test_unset_logging_counts_as_ten(specs: Path, tmp_path: Path) -> None:
     folder = write_data(tmp_path / "few", 100)
     path = changed(specs / "train.txt", set_field(f"{VISUALIZER}.scalar_logging_frequency", 0))
     assert "TAO005" in codes([specs / "convert.txt", path], survey(folder))
 
 
-def test_two_keys_for_one_file_are_found(tmp_path: Path) -> None:
-    script = tmp_path / "run.sh"
-    script.write_text(
-        "# status.json\n"
-        "tao detectnet_v2 prune -m model.tlt -o pruned.tlt -k first\n"
-        "tao detectnet_v2 export -m pruned.tlt -e s.txt -o m.etlt -k second --onnx_route tf2onnx\n"
-    )
-    assert codes([script], version="4.0") == {"TAO019"}
+def test_a_confidence_that_can_be_nan_is_found(specs: Path) -> None:
+    def change(message: Any) -> None:
+        entries = message.bbox_handler_config.classwise_bbox_handler_config
+        entries["palletjack"].confidence_model = "mean_cov"
+
+    (finding,) = lint([changed(specs / "inference.txt", change)], "5.0")
+    assert finding.code == "TAO035"
+    assert finding.place.endswith("classwise_bbox_handler_config[palletjack].confidence_model")
 
 
 def test_a_failed_status_is_found_whatever_the_exit_code_was(tmp_path: Path) -> None:
@@ -297,9 +247,11 @@ def test_a_keras2onnx_network_is_found(tmp_path: Path) -> None:
     assert codes([write_network(tmp_path / "k.onnx", keras=True)]) == {"TAO034"}
 
 
-def test_every_trap_has_a_case_here() -> None:
-    text = Path(__file__).read_text()
-    assert [code for code in TRAPS if f'"{code}"' not in text] == []
+def test_every_trap_has_a_case() -> None:
+    files = [Path(__file__), Path(__file__).with_name("test_lint_commands.py")]
+    trees = [ast.parse(file.read_text()) for file in files]
+    named = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert [code for code in TRAPS if code not in named] == []
 
 
 def test_the_exit_code_is_the_severity(specs: Path, data: Path, tmp_path: Path) -> None:

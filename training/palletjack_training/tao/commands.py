@@ -59,7 +59,9 @@ def spec(
 def lint(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Specs, a folder of them, shell scripts (.sh), networks (.onnx) or status.json."),
+        typer.Argument(
+            help="Specs, a folder of them, scripts (.sh), networks (.onnx), status.json or .tao_mounts.json."
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="KITTI folder that the specs are for.")] = None,
     version: _VersionOption = Version.new,

@@ -141,4 +141,27 @@ TRAPS: dict[str, Trap] = {
     ),
     "TAO033": Trap(_E, "an image without labels, or one that does not decode", "Add an empty label file."),
     "TAO034": Trap(_E, "exported through keras2onnx", "Export again with --onnx_route tf2onnx."),
+    "TAO035": Trap(
+        _W,
+        "confidence_model mean_cov divides by zero where a cluster has one cell or equal ones (NaN)",
+        "Write aggregate_cov, which the engine tools take in any case.",
+    ),
+    "TAO036": Trap(
+        _E,
+        "tao-converter and UFF are gone from 5.x",
+        "Build the engine from the ONNX: gen_trt_engine or trtexec.",
+    ),
+    "TAO037": Trap(
+        _E, "the launcher cannot use this mounts file (KeyError)", "Correct it, or use plain docker run."
+    ),
+    "TAO038": Trap(
+        _E,
+        "neither export overwrites a network, nor gen_trt_engine a QAT calibration cache",
+        "Remove it first.",
+    ),
+    "TAO039": Trap(
+        _I,
+        "the engine's evaluate has numbers of its own (SAMPLE, IoU 0.5, confidence 0.01), not the spec's",
+        "Do not compare it with the evaluate of training.",
+    ),
 }

@@ -1,4 +1,4 @@
-"""`palletjack tao lint`: specs, scripts, exported networks and results against the known traps."""
+"""`palletjack tao lint`: specs, scripts, mounts files, networks and results against the known traps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from palletjack_training.tao.data_survey import DataSurvey
 from palletjack_training.tao.findings import Finding, Severity
 from palletjack_training.tao.lint_commands import lint_script
 from palletjack_training.tao.lint_data import lint_data
+from palletjack_training.tao.lint_mounts import lint_mounts
 from palletjack_training.tao.lint_spec import lint_spec, load
 from palletjack_training.tao.schema import EXPERIMENT, Spec
 from palletjack_training.tao.status_file import read_status
 
 
 def lint(paths: Sequence[Path], version: str, data: DataSurvey | None = None, gpus: int = 1) -> list[Finding]:
-    """Look at each file by what it is: .sh, .onnx, status.json, or a spec. The worst findings come first.
+    """Look at each file by what it is: .sh, .onnx, status.json, ...mounts.json, or a spec; the worst first.
 
     Raises:
         OSError: a file cannot be read.
@@ -30,6 +31,8 @@ def lint(paths: Sequence[Path], version: str, data: DataSurvey | None = None, gp
             findings += _network(path)
         elif path.name == "status.json":
             findings += _result(path)
+        elif path.name.endswith("mounts.json"):
+            findings += lint_mounts(path)
         elif path.suffix != ".json":
             spec, found = load(path, version)
             findings += found

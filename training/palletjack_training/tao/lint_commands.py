@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -14,6 +16,7 @@ from typing import Any
 from palletjack_training.tao.findings import Finding
 
 _OLD_SUFFIXES = (".tlt", ".etlt")
+_OLD_CONVERTERS = ("tao-converter", "tlt-converter")
 
 
 @functools.cache
@@ -33,12 +36,15 @@ def lint_script(path: Path, version: str) -> Iterator[Finding]:
             words = shlex.split(line, comments=True)
         except ValueError:
             continue
+        place = f"{path}:{number}"
+        if version != "4.0":
+            yield from _converter(words, place)
         if "detectnet_v2" not in words:
             continue
         called = True
-        place = f"{path}:{number}"
         yield from _container(words, place)
         yield from lint_call(words[words.index("detectnet_v2") + 1 :], place, version, _is_deploy(words))
+        yield from _overwritten(words, place)
         yield from _key(words, place, keys)
     if called and "status.json" not in text:
         yield Finding("TAO020", str(path), "no line reads status.json")
@@ -61,7 +67,8 @@ def lint_call(words: Sequence[str], place: str, version: str, deploy: bool = Fal
     for flag in flags:
         if flag not in known:
             yield Finding("TAO022", place, f"{task} {flag}")
-    for names in table["required"].get(task, ()):
+    needed = [*table["required"].get(task, ()), *(table["required_deploy"] if image == "deploy" else ())]
+    for names in needed:
         if version != "4.0" and not set(names) & set(flags):
             yield Finding("TAO022", place, f"{task} without {names[0]}")
     if task == "export" and flags.get("--onnx_route") != "tf2onnx":
@@ -72,6 +79,8 @@ def lint_call(words: Sequence[str], place: str, version: str, deploy: bool = Fal
             yield Finding("TAO021", place, output)
     if task == "gen_trt_engine" and "--cal_json_file" in flags and flags.get("--data_type") != "int8":
         yield Finding("TAO031", place, f"--cal_json_file with --data_type {flags.get('--data_type', 'fp32')}")
+    if task == "evaluate" and image == "deploy":
+        yield Finding("TAO039", place, "evaluate of the deploy image")
 
 
 def options(words: Sequence[str]) -> dict[str, str]:
@@ -111,6 +120,32 @@ def _key(words: list[str], place: str, keys: dict[str, str]) -> Iterator[Finding
     for word in words:
         if word.endswith(_OLD_SUFFIXES) and keys.setdefault(Path(word).name, key) != key:
             yield Finding("TAO019", place, f"-k {key or '(none)'} for {word}")
+
+
+def _converter(words: list[str], place: str) -> Iterator[Finding]:
+    for word in words:
+        if Path(word).name in _OLD_CONVERTERS or word.endswith(".uff"):
+            yield Finding("TAO036", place, word)
+
+
+def _overwritten(words: list[str], place: str) -> Iterator[Finding]:
+    """Outputs that are there already, as this machine sees them through the container's mounts."""
+    start = words.index("detectnet_v2")
+    given = options(words[start + 2 :])
+    task = words[start + 1] if start + 1 < len(words) else ""
+    output = ""
+    if task == "export":
+        output = given.get("-o", given.get("--output_file", ""))
+    elif task == "gen_trt_engine" and "--cal_json_file" in given:
+        output = given.get("--cal_cache_file", "")
+    for flag, volume in itertools.pairwise(words[:start]):
+        source, _, target = volume.partition(":")
+        target = target.partition(":")[0].rstrip("/")
+        if flag in ("-v", "--volume") and target and output.startswith(f"{target}/"):
+            output = os.path.expandvars(source) + output[len(target) :]
+            break
+    if output and Path(output).is_file():
+        yield Finding("TAO038", place, output)
 
 
 def _is_deploy(words: list[str]) -> bool:

@@ -102,6 +102,10 @@ def lint_spec(spec: Spec) -> Iterator[Finding]:
         for name, value in (("image_width", config.image_width), ("image_height", config.image_height)):
             if value % 16:
                 yield Finding("TAO008", f"{spec.path}:inferencer_config.{name}", str(value))
+        for name, entry in spec.message.bbox_handler_config.classwise_bbox_handler_config.items():
+            if entry.confidence_model == "mean_cov":
+                place = f"{spec.path}:bbox_handler_config.classwise_bbox_handler_config[{name}]"
+                yield Finding("TAO035", f"{place}.confidence_model", "mean_cov")
     yield from _clustering(spec)
 
 
