@@ -15,6 +15,7 @@ from PIL import Image
 from palletjack_sdg.kitti import KittiFormatError
 from palletjack_training.evaluation.bootstrap import bootstrap_intervals
 from palletjack_training.evaluation.ground_truth import (
+    GroundTruth,
     GroundTruthError,
     ImageTruth,
     TruthBox,
@@ -159,6 +160,10 @@ def test_wrong_data_is_named(tmp_path: Path) -> None:
     (folder / "labels" / "1.txt").write_text("palletjack 0 0\n")
     with pytest.raises(KittiFormatError, match=r"1\.txt:1: columns: expected 15, found 3"):
         load_ground_truth(folder)
+    outside = "palletjack 0 0 -10 70 10 90 40 -1 -1 -1 -1000 -1000 -1000 -10\n"
+    (folder / "labels" / "1.txt").write_text(outside)
+    with pytest.raises(GroundTruthError, match=r"1\.txt: object 1: box: .*inside the 64 x 48 .*found \(70"):
+        load_ground_truth(folder)
     (folder / "labels" / "1.txt").unlink()
     with pytest.raises(GroundTruthError, match=r"1\.txt: expected the labels of 1\.png, found nothing there"):
         load_ground_truth(folder)
@@ -260,6 +265,22 @@ def test_the_report_shows_every_outcome_at_the_threshold(tmp_path: Path) -> None
     # The crop is twice the object's height around its middle, 200 pixels high: the box is the middle half.
     assert ((pixels == (64, 224, 96)).all(axis=2)).sum(axis=1).argmax() in (50, 149)
     assert len(pixels) == 218
+
+
+def test_thin_things_survive_in_the_crop_of_a_large_object(tmp_path: Path) -> None:
+    """One bright column in twenty: single pixels of it would be all of the crop's brightness, or none."""
+    (tmp_path / "images").mkdir()
+    picture = np.zeros((1000, 1200, 3), np.uint8)
+    picture[:, ::20] = 255
+    Image.fromarray(picture).save(tmp_path / "images" / "a.png")
+    box = (300.0, 0.0, 900.0, 1000.0)
+    truth = GroundTruth({"a.png": ImageTruth((TruthBox((box,)),))}, tmp_path / "images")
+    rows = {"a.png": [[*box, 0.9]]}
+    write_report(tmp_path / "report", score(truth.images, rows), truth, rows, match(truth.images, rows), 0.5)
+    with Image.open(tmp_path / "report" / "hits.png") as sheet:
+        crop = np.asarray(sheet.convert("L"))[60:140, 95:145]
+    assert crop.mean() == pytest.approx(255 / 20, rel=0.25)
+    assert crop.max() < 100
 
 
 def test_a_failed_write_keeps_the_old_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.detector.tiny_model import write_tiny_model
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
@@ -44,10 +45,12 @@ def test_the_page_shows_both_models_frame_by_frame(annotated: Path, tmp_path: Pa
     evaluate(annotated, "--predictions", str(ours), "--compare", str(theirs), "--report", str(report))
     html = (report / "index.html").read_text()
     assert "<th>ours</th><th>theirs</th>" in html
-    assert re.search(r"Precision there</td><td>0\.500 \(1 false alarms\)</td><td>1\.000 \(0 false", html)
+    assert re.search(r"Precision there</td><td>0\.500 \(1 false alarm\)</td><td>1\.000 \(0 false", html)
     assert re.search(r"Recall there</td><td>0\.500 \(1 missed\)</td><td>0\.500", html)
     assert "a.png: 1 found, 0 missed, 0 false alarms" in html
-    assert "b.png: 0 found, 1 missed, 1 false alarms" in html
+    assert "b.png: 0 found, 1 missed, 1 false alarm (left: ours); 1 found, 0 missed, 0 false alarms (" in html
+    assert "All detections of theirs have one score" in html
+    assert "All detections of ours" not in html
     shown = re.findall(r'src="([^"]+)"', html)
     assert len(shown) == len(set(shown)) >= 8
     for path in shown:
@@ -57,6 +60,22 @@ def test_the_page_shows_both_models_frame_by_frame(annotated: Path, tmp_path: Pa
         drawn = np.asarray(Image.open(report / "frames" / f"{number:03d}_a.jpg")).astype(int)
         assert (np.abs(drawn - colour).max(-1) < 60).sum() > 40, f"{name} has no box of its colour"
     assert "intervals_95" in json.loads((report / "report.json").read_text())
+
+
+def test_the_page_says_what_ran_and_how_much_of_a_gallery_is_shown(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny", width=96, height=64)
+    (tmp_path / "images").mkdir()
+    images = {}
+    for number in range(30):
+        name = f"{number}.png"
+        Image.fromarray(np.full((64, 96, 3), 60, np.uint8)).save(tmp_path / "images" / name)
+        images[name] = {"boxes": [{"extents": [[10, 10, 30, 40]], "difficult": False}]}
+    data = tmp_path / "annotations.json"
+    data.write_text(json.dumps({"images": images}))
+    evaluate(data, "--model", str(model), "--report", str(tmp_path / "report"))
+    html = (tmp_path / "report/index.html").read_text()
+    assert "<h1>tiny, FP32, onnxruntime</h1>" in html
+    assert "and the best score that they had. The first 24 of 30.</p>" in html
 
 
 def test_a_model_that_finds_nothing_gets_its_page_too(annotated: Path, tmp_path: Path) -> None:

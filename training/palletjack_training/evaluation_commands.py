@@ -117,7 +117,11 @@ def evaluate(
             rows = result.predictions
         if threshold is None:
             threshold = detector.spec.score_threshold if detector else 0.5
-        title = detector.spec.name if detector and predictions is None else Path(predictions or "").stem
+        if detector is not None and predictions is None:
+            used = detector.spec.precision if precision == "auto" else precision
+            title = f"{detector.spec.name}, {used.upper()}, {detector.backend}"
+        else:
+            title = Path(predictions or "").stem
         judged = judge(title, truth, rows, threshold, intervals_seed=None if report is None else seed)
         typer.echo(json.dumps({k: v for k, v in judged.scores.items() if k != "intervals_95"}, indent=2))
         if report is not None:

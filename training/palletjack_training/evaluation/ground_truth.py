@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from palletjack_detection.image_files import SUFFIXES
 from palletjack_sdg.kitti import DONT_CARE, read_labels
 
@@ -92,7 +94,7 @@ def load_kitti(folder: Path, *, class_name: str = "palletjack") -> GroundTruth:
     way, other classes are left out.
 
     Raises:
-        GroundTruthError: an image has no label file, or there is no image.
+        GroundTruthError: an image has no label file, an object is outside of its image, or there is no image.
         KittiFormatError: a label is malformed.
     """
     paths = sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in SUFFIXES)
@@ -104,11 +106,30 @@ def load_kitti(folder: Path, *, class_name: str = "palletjack") -> GroundTruth:
         if not labels.is_file():
             raise GroundTruthError(f"{labels}: expected the labels of {path.name}, found nothing there")
         objects = read_labels(labels)
+        _refuse_outside([o.box for o in objects], _size(path), f"{labels}: object")
         truths[path.name] = ImageTruth(
             boxes=tuple(TruthBox((o.box,)) for o in objects if o.class_name.lower() == class_name.lower()),
             ignored_regions=tuple(o.box for o in objects if o.class_name.lower() == DONT_CARE.lower()),
         )
     return GroundTruth(truths, folder / "images")
+
+
+def _size(path: Path) -> tuple[float, float]:
+    """Width and height from an image's header; unbounded for one that cannot be read: that is said later."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError:
+        return math.inf, math.inf
+
+
+def _refuse_outside(boxes: list[Box], size: tuple[float, float], where: str) -> None:
+    """An object outside of its image could never be found, and would count as a miss."""
+    for number, box in enumerate(boxes, start=1):
+        if min(box[2:]) <= 0 or box[0] >= size[0] or box[1] >= size[1]:
+            raise GroundTruthError(
+                f"{where} {number}: box: expected one inside the {size[0]} x {size[1]} image, found {box}"
+            )
 
 
 def _parse_image(entry: Any, where: str) -> ImageTruth:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import jinja2
+import numpy as np
 
 from palletjack_training.evaluation.frame_pictures import (
     MOST_FRAMES,
@@ -16,6 +17,7 @@ from palletjack_training.evaluation.frame_pictures import (
 )
 from palletjack_training.evaluation.ground_truth import GroundTruth
 from palletjack_training.evaluation.judgement import Judged
+from palletjack_training.evaluation.report import MOST_PER_KIND, gallery_tiles
 
 _GALLERIES = (
     ("misses", "Missed", "Objects without a detection at the threshold, and the best score that they had."),
@@ -29,9 +31,10 @@ def write_page(folder: Path, truth: GroundTruth, data: str, ours: Judged, other:
 
     Curves and galleries are those that ``write_report`` left there; what is missing is left out.
     """
-    counts = count_frames(truth, ours.outcomes, ours.threshold)
-    chosen = choose_frames(counts)
     columns = [ours] if other is None else [ours, other]
+    counts, *others = (count_frames(truth, item.outcomes, item.threshold) for item in columns)
+    chosen = choose_frames(counts)
+    by_name = [{frame.name: frame for frame in each} for each in (counts, *others)]
     (folder / "frames").mkdir(parents=True, exist_ok=True)
     frames = []
     for number, frame in enumerate(chosen):
@@ -42,7 +45,8 @@ def write_page(folder: Path, truth: GroundTruth, data: str, ours: Judged, other:
                 path = folder / "frames" / f"{number:03d}_{'ab'[side]}.jpg"
                 save_jpeg(picture, path)
                 pictures.append({"path": f"frames/{path.name}", "title": judged.title})
-        frames.append({"counts": frame, "pictures": pictures})
+        frames.append({"counts": [each[frame.name] for each in by_name], "pictures": pictures})
+    tiles = gallery_tiles(truth, ours.predictions, ours.outcomes, ours.threshold)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("palletjack_training.evaluation"),
         autoescape=True,
@@ -55,8 +59,9 @@ def write_page(folder: Path, truth: GroundTruth, data: str, ours: Judged, other:
         frames=frames,
         all_shown=len(chosen) == len(counts),
         most=MOST_FRAMES,
+        scoreless=[item.title for item in columns if len(np.unique(item.outcomes.scores)) == 1],
         galleries=[
-            {"path": f"{name}.png", "title": title, "text": text}
+            {"path": f"{name}.png", "title": title, "text": text + _share(len(tiles[name][1]))}
             for name, title, text in _GALLERIES
             if (folder / f"{name}.png").is_file()
         ],
@@ -66,3 +71,8 @@ def write_page(folder: Path, truth: GroundTruth, data: str, ours: Judged, other:
     temporary.write_text(html, encoding="utf-8")
     os.replace(temporary, target)
     return target
+
+
+def _share(count: int) -> str:
+    """What is said where a gallery does not show all."""
+    return f" The first {MOST_PER_KIND} of {count}." if count > MOST_PER_KIND else ""

@@ -27,7 +27,7 @@ from palletjack_training.evaluation.scoring import (
 
 _TRUTH, _HIT, _ALARM = (64, 160, 255), (64, 224, 96), (255, 80, 64)
 _TILE = (240, 200)  # width, height in pixels
-_COLUMNS, _MOST_PER_KIND = 6, 24
+_COLUMNS, MOST_PER_KIND = 6, 24
 _CAPTION = 18
 
 
@@ -113,7 +113,7 @@ def _contact_sheet(
 ) -> NDArray[np.uint8] | None:
     """Lay crops around each box side by side; None where there is nothing to show."""
     crops = []
-    for tile in tiles[:_MOST_PER_KIND]:
+    for tile in tiles[:MOST_PER_KIND]:
         try:
             image = read_image(image_dir / tile.image)
         except ImageFileError:
@@ -141,12 +141,16 @@ def _crop(image: NDArray[np.uint8], tile: _Tile, colour: tuple[int, int, int]) -
     aspect = _TILE[0] / _TILE[1]
     height = max(box[3] - box[1], (box[2] - box[0]) / aspect, 24.0) * 2
     left, top = (box[0] + box[2] - height * aspect) / 2, (box[1] + box[3] - height) / 2
-    scale = _TILE[1] / height
+    scale = zoom = _TILE[1] / height
+    if scale < 1:
+        # Made smaller first: warpAffine takes single pixels, which leaves thin things in pieces.
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        zoom = 1.0
     # Edges map by scale alone; warpAffine counts from pixel centres, hence the half pixels.
-    shift = (0.5 * (scale - 1) - left * scale, 0.5 * (scale - 1) - top * scale)
-    move = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    crop = np.asarray(cv2.warpAffine(image, move, _TILE, flags=method, borderValue=(32, 32, 32)), np.uint8)
+    shift = (0.5 * (zoom - 1) - left * scale, 0.5 * (zoom - 1) - top * scale)
+    move = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float64)
+    crop = np.asarray(cv2.warpAffine(image, move, _TILE, borderValue=(32, 32, 32)), np.uint8)
     for drawn, line in ((tile.truth, _TRUTH), (tile.predicted, colour)):
         if drawn is not None:
             draw_box(
@@ -178,9 +182,10 @@ def _plot_f1(path: Path, outcomes: Outcomes, threshold: float) -> None:
     thresholds, precision, recall, f1 = f1_by_threshold(outcomes)
     figure, axes = _axes("score threshold", "", "Precision, recall and F1 by score threshold")
     for values, label in ((precision, "precision"), (recall, "recall"), (f1, "F1")):
-        axes.plot(thresholds, values, label=label)
+        # Between two scores nothing changes until the lower one is reached.
+        axes.plot(thresholds, values, label=label, drawstyle="steps-pre")
     axes.axvline(threshold, color="C3", linestyle="--", label=f"threshold {threshold:g}")
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
     figure.savefig(path, format="png", dpi=110)
 
 
