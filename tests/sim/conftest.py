@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ros.environment import REPOSITORY, isolated, own_domain, sourced
+from tests.ros.environment import REPOSITORY, Launch, isolated, own_domain, sourced, start_launch
+
+StartLoop = Callable[..., Launch]
 
 
 @pytest.fixture
@@ -24,3 +26,18 @@ def loop_environment() -> Iterator[dict[str, str]]:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (sources, environment.get("PYTHONPATH"))))
     with own_domain() as domain:
         yield isolated(environment, domain)
+
+
+@pytest.fixture
+def start_loop(loop_environment: dict[str, str], tmp_path: Path) -> StartLoop:
+    """Starts closed_loop.launch.py with its keywords as arguments; the run goes to ``out`` in tmp_path."""
+
+    def start(**words: object) -> Launch:
+        given = {"output": tmp_path / "out", **words}
+        arguments = [f"{name}:={value}" for name, value in given.items()]
+        log = tmp_path / "launch.log"
+        return start_launch(
+            loop_environment, log, "palletjack_detection", "closed_loop.launch.py", *arguments
+        )
+
+    return start

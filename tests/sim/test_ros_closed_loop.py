@@ -17,7 +17,8 @@ from palletjack_sim.launcher import LoopRequest, run_in_ros
 from palletjack_sim.scenario import load_scenario
 from palletjack_sim.verdict import RunResult
 from tests.detector.tiny_model import write_tiny_model
-from tests.ros.environment import REPOSITORY, runs, start_launch, wait_until
+from tests.ros.environment import REPOSITORY, runs, wait_until
+from tests.sim.conftest import StartLoop
 
 pytestmark = [pytest.mark.ros, pytest.mark.long]
 
@@ -52,23 +53,15 @@ def scenario_file(tmp_path: Path) -> Path:
     return path
 
 
-def words(scenario: Path, out: Path, **more: str) -> list[str]:
-    given = {"scenario": str(scenario), "output": str(out), "camera_quality": "rasterized", **more}
-    return [
-        "palletjack_detection",
-        "closed_loop.launch.py",
-        *(f"{key}:={value}" for key, value in given.items()),
-    ]
-
-
 def test_graph_stops_the_robot_and_repeats_exactly(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
     """Two runs over topics give one track, and it is that of the loop without any topics."""
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "first.log",
-        *words(scenario_file, tmp_path / "first", perception="ground_truth"),
+    launch = start_loop(
+        scenario=scenario_file,
+        output=tmp_path / "first",
+        camera_quality="rasterized",
+        perception="ground_truth",
     )
     assert launch.wait(120) == 0, launch.text()
     # Once more, as `palletjack simulate` does it.
@@ -102,17 +95,11 @@ def test_graph_stops_the_robot_and_repeats_exactly(
     )
 
 
-def test_detector_node_is_in_the_loop(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
-) -> None:
+def test_detector_node_is_in_the_loop(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
     """The network's detections of rendered frames arrive with their stamps and slow the robot down."""
     model = write_tiny_model(tmp_path / "tiny")
     out = tmp_path / "out"
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "detector.log",
-        *words(scenario_file, out, model=str(model), duration="3.0"),
-    )
+    launch = start_loop(scenario=scenario_file, camera_quality="rasterized", model=model, duration=3.0)
     code = launch.wait(120)
     result = RunResult.read(out / "result.json")
     assert result.verdict != "error", launch.text()
@@ -128,14 +115,10 @@ def test_detector_node_is_in_the_loop(
 
 
 def test_detector_that_sees_nothing_fails_the_launch(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
     """The shipped model with a threshold that nothing reaches: the robot hits the truck."""
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "blind.log",
-        *words(scenario_file, tmp_path / "out", score_threshold="1.0"),
-    )
+    launch = start_loop(scenario=scenario_file, camera_quality="rasterized", score_threshold=1.0)
     assert launch.wait(120) == 1, launch.text()
     result = RunResult.read(tmp_path / "out" / "result.json")
     assert (result.verdict, result.collisions, result.recall) == ("fail", 1, 0.0)
@@ -143,14 +126,10 @@ def test_detector_that_sees_nothing_fails_the_launch(
 
 
 def test_dead_detector_ends_the_run_as_an_error(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
     model = write_tiny_model(tmp_path / "tiny")
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "killed.log",
-        *words(scenario_file, tmp_path / "out", model=str(model), duration="60.0"),
-    )
+    launch = start_loop(scenario=scenario_file, camera_quality="rasterized", model=model, duration=60.0)
     wait_until(lambda: "palletjack_guard]: go" in launch.text(), 90, "the robot drives")
     children = launch.children()
     detector = next(pid for pid in children if "palletjack_detector" in _command_line(pid))
@@ -160,19 +139,12 @@ def test_dead_detector_ends_the_run_as_an_error(
     assert RunResult.read(tmp_path / "out" / "result.json").verdict == "error"
 
 
-def test_shipped_model_drives_until_its_camera_is_lost(
-    loop_environment: dict[str, str], tmp_path: Path
-) -> None:
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "lost.log",
-        "palletjack_detection",
-        "closed_loop.launch.py",
-        "scenario:=camera_lost",
-        "camera_quality:=rasterized",
-        "duration:=6.5",
-        f"output:={tmp_path / 'out'}",
-        f"python:={sys.executable}",
+def test_shipped_model_drives_until_its_camera_is_lost(start_loop: StartLoop, tmp_path: Path) -> None:
+    launch = start_loop(
+        scenario="camera_lost",
+        camera_quality="rasterized",
+        duration=6.5,
+        python=sys.executable,
     )
     assert launch.wait(180) == 0, launch.text()
     result = RunResult.read(tmp_path / "out" / "result.json")
@@ -181,20 +153,15 @@ def test_shipped_model_drives_until_its_camera_is_lost(
 
 
 def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
-    loop_environment: dict[str, str], tmp_path: Path
+    start_loop: StartLoop, tmp_path: Path
 ) -> None:
     """The shipped model's process gets SIGKILL; the guard stops the robot and the run is judged."""
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "killed.log",
-        "palletjack_detection",
-        "closed_loop.launch.py",
-        "scenario:=detector_killed",
-        "camera_quality:=rasterized",
-        "duration:=6.5",
-        f"output:={tmp_path / 'out'}",
-        f"record_to:={tmp_path / 'bag'}",
-        f"python:={sys.executable}",
+    launch = start_loop(
+        scenario="detector_killed",
+        camera_quality="rasterized",
+        duration=6.5,
+        record_to=tmp_path / "bag",
+        python=sys.executable,
     )
     assert launch.wait(180) == 0, launch.text()
     assert "exit code -9" in launch.text()
@@ -239,14 +206,10 @@ def check_bag(folder: Path) -> None:
     assert set(counts) == set(expected)
 
 
-def test_wrong_scenario_ends_the_launch_with_its_reason(
-    loop_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_wrong_scenario_ends_the_launch_with_its_reason(start_loop: StartLoop, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(NEAR.replace("speed: 1.0", "sped: 1.0"))
-    launch = start_launch(
-        loop_environment, tmp_path / "wrong.log", *words(path, tmp_path / "out", perception="ground_truth")
-    )
+    launch = start_loop(scenario=path, camera_quality="rasterized", perception="ground_truth")
     assert launch.wait(60) != 0
     assert "route.sped: unknown field, did you mean speed?" in launch.text()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.detector.tiny_model import write_tiny_model
-from tests.ros.environment import REPOSITORY, start_launch, wait_until
+from tests.ros.environment import REPOSITORY, wait_until
+from tests.sim.conftest import StartLoop
 
 pytest.importorskip("pxr")
 from tests.sim.isaac_sim.test_run import NOVA_CARTER, write_robot
@@ -36,7 +37,6 @@ objects:
      stickers: []
 criteria: {min_clearance: 0.5, must_stop: true, min_distance: 0.5}
 """
-LAUNCH = ("palletjack_detection", "closed_loop.launch.py", "simulator:=isaac_sim")
 
 
 @pytest.fixture
@@ -62,14 +62,16 @@ def write_python_sh(folder: Path) -> Path:
 
 
 def test_the_bridge_node_drives_detector_and_guard(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
     """The red truck is seen by a network that finds red; the robot drives up to it and stands before it."""
     out, model = tmp_path / "out", write_tiny_model(tmp_path / "red")
-    words = (f"scenario:={scenario_file}", f"output:={out}", f"model:={model}", "answer_timeout:=20")
-    python_sh = write_python_sh(tmp_path)
-    launch = start_launch(
-        loop_environment, tmp_path / "log", *LAUNCH, *words, f"isaac_sim_python:={python_sh}"
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario_file,
+        model=model,
+        answer_timeout=20,
+        isaac_sim_python=write_python_sh(tmp_path),
     )
     code = launch.wait(200)
     result = json.loads((out / "result.json").read_text())
@@ -84,36 +86,26 @@ def test_the_bridge_node_drives_detector_and_guard(
 
 @pytest.mark.parametrize("python", ["", "/opt/no/isaac_sim/python.sh"])
 def test_without_isaac_sim_the_launch_is_refused(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path, python: str
+    start_loop: StartLoop, scenario_file: Path, python: str
 ) -> None:
-    words = (f"scenario:={scenario_file}", f"isaac_sim_python:={python}") if python else ()
-    launch = start_launch(loop_environment, tmp_path / "log", *LAUNCH, *words)
+    words = {"scenario": scenario_file, "isaac_sim_python": python} if python else {}
+    launch = start_loop(simulator="isaac_sim", **words)
     assert launch.wait(60) != 0
     assert "isaac_sim_python: no Isaac Sim to run: expected its python.sh" in launch.text()
     assert (f"found no program {python}" if python else "found nothing") in launch.text()
     assert "palletjack_guard" not in launch.text(), "nothing was started"
 
 
-def test_by_hand_it_says_how_to_start(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
-) -> None:
-    launch = start_launch(
-        loop_environment,
-        tmp_path / "log",
-        *LAUNCH,
-        f"scenario:={scenario_file}",
-        f"output:={tmp_path}",
-        "isaac_sim_python:=by_hand",
-    )
+def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
+    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, isaac_sim_python="by_hand")
     expected = "./python.sh -m palletjack_sim.isaac_sim.run --scenario"
     wait_until(lambda: expected in launch.text(), 60.0, expected)
     launch.stop()
 
 
 def test_ground_truth_as_perception_is_refused(
-    loop_environment: dict[str, str], scenario_file: Path, tmp_path: Path
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
-    words = (f"scenario:={scenario_file}", "perception:=ground_truth")
-    launch = start_launch(loop_environment, tmp_path / "log", *LAUNCH, *words)
+    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, perception="ground_truth")
     assert launch.wait(60) != 0
     assert "perception: expected detector with simulator:=isaac_sim" in launch.text()
