@@ -195,6 +195,27 @@ def test_suppression_in_blocks_equals_the_whole_matrix_row_by_row(cells: int, ob
     assert expected.max() + 1 > min(objects, 16) / 2
 
 
+@pytest.mark.parametrize("method", ["nms", "plain_nms", "dbscan"])
+@pytest.mark.parametrize("score", ["max", "mean", "sum"])
+def test_leaving_out_what_scores_too_low_changes_nothing_above(method: str, score: str) -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        centres = [tuple(np.append(c, c + rng.uniform(40, 200, 2))) for c in rng.uniform(0, 700, (9, 2))]
+        hot = candidates_around(rng, centres, 30, spread=12.0)
+        strength = np.repeat(rng.uniform(0.1, 1.0, 9), 30).astype(np.float32)
+        hot = Candidates(hot.boxes, hot.coverage * strength, rng.integers(0, 2, len(hot)))
+        spec = ClusteringSpec(method, 0.05, min_samples=0.5, score=score)
+        for lowest in (0.0, 0.3, 0.6, 2.0):
+            whole, found = cluster(hot, spec), cluster(hot, spec, lowest_score=lowest)
+            above, kept = whole.scores >= lowest, found.scores >= lowest
+            np.testing.assert_array_equal(found.boxes[kept], whole.boxes[above])
+            np.testing.assert_array_equal(found.scores[kept], whole.scores[above])
+            np.testing.assert_array_equal(found.class_ids[kept], whole.class_ids[above])
+            np.testing.assert_array_equal(found.cells[kept], whole.cells[above])
+            if score == "max" and method != "dbscan":
+                assert kept.all()
+
+
 def test_dbscan_drops_what_is_too_thin_and_minimum_height_what_is_too_low() -> None:
     boxes = np.array([[0, 0, 10, 10], [50, 50, 90, 90]], np.float32)
     hot = Candidates(boxes, np.array([0.4, 0.9], np.float32), np.zeros(2, np.int64))

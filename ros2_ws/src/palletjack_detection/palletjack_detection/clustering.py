@@ -39,8 +39,11 @@ class Clusters:
         return len(self.scores)
 
 
-def cluster(candidates: Candidates, spec: ClusteringSpec) -> Clusters:
-    """Cluster as the model's ``spec`` says; scores lie in 0..1 as coverage does."""
+def cluster(candidates: Candidates, spec: ClusteringSpec, *, lowest_score: float = 0.0) -> Clusters:
+    """Cluster as the model's ``spec`` says; scores lie in 0..1 as coverage does.
+
+    Clusters whose score is below ``lowest_score`` may be left out, which saves their time.
+    """
     if spec.method == "dbscan":
         found = cluster_dbscan(candidates, eps=spec.eps, min_samples=spec.min_samples, score=spec.score)
     else:
@@ -49,6 +52,7 @@ def cluster(candidates: Candidates, spec: ClusteringSpec) -> Clusters:
             iou_threshold=spec.iou_threshold,
             score=spec.score,
             fuse=spec.method != "plain_nms",
+            lowest_score=lowest_score,
         )
     keep = found.boxes[:, 3] - found.boxes[:, 1] > spec.minimum_height
     return Clusters(found.boxes[keep], found.scores[keep], found.class_ids[keep], found.cells[keep])
@@ -75,11 +79,17 @@ def cluster_dbscan(candidates: Candidates, *, eps: float, min_samples: float, sc
 
 
 def cluster_nms(
-    candidates: Candidates, *, iou_threshold: float, score: str = "max", fuse: bool = True
+    candidates: Candidates,
+    *,
+    iou_threshold: float,
+    score: str = "max",
+    fuse: bool = True,
+    lowest_score: float = 0.0,
 ) -> Clusters:
     """Suppress by overlap, each kept box averaged with those it suppressed, weighted by coverage.
 
-    Without ``fuse`` a kept box is that of its best cell, as in plain NMS.
+    Without ``fuse`` a kept box is that of its best cell, as in plain NMS. With the score "max" the search
+    ends at the first cell below ``lowest_score``: all clusters from there on score less.
 
     The best cell takes all cells of its class whose IoU with it reaches ``iou_threshold``, and so on
     down. Averages can come closer together than the cells were, so a second pass drops a box that
@@ -92,7 +102,10 @@ def cluster_nms(
         boxes, weights = candidates.boxes[chosen], candidates.coverage[chosen]
         order = np.argsort(-weights, kind="stable")
         boxes, weights = boxes[order], weights[order]
-        labels = _suppress(boxes, iou_threshold)
+        seeds = int(np.count_nonzero(weights >= lowest_score)) if score == "max" else len(boxes)
+        labels = _suppress(boxes, iou_threshold, seeds)
+        member = labels >= 0
+        boxes, weights, labels = boxes[member], weights[member], labels[member]
         if not fuse:
             # Labels count up with their best cells: all cells of a label take the box of its first.
             boxes = boxes[np.unique(labels, return_index=True)[1]][labels]
@@ -147,15 +160,19 @@ def dbscan_labels(near: NDArray[np.bool_], weights: NDArray[np.floating], *, min
     return labels
 
 
-def _suppress(boxes: FloatArray, iou_threshold: float) -> IntArray:
-    """Label boxes sorted best first: a kept box and all that it suppresses share the next label."""
+def _suppress(boxes: FloatArray, iou_threshold: float, seeds: int | None = None) -> IntArray:
+    """Label boxes sorted best first: a kept box and all that it suppresses share the next label.
+
+    Only the first ``seeds`` boxes may be kept, all if None; what they do not suppress gets the label -1.
+    """
+    seeds = len(boxes) if seeds is None else seeds
     labels = np.full(len(boxes), -1, np.int64)
     count = 0
     free = np.arange(len(boxes))
     # An object has dozens of cells, so a few boxes suppress all others: the whole matrix would be mostly
     # for nothing. Several a time, so that many small clusters do not take a call each.
-    while len(free):
-        overlap = iou_matrix(boxes[free[:_SUPPRESS_AT_ONCE]], boxes[free]) >= iou_threshold
+    while len(next_seeds := free[: min(_SUPPRESS_AT_ONCE, int(np.searchsorted(free, seeds)))]):
+        overlap = iou_matrix(boxes[next_seeds], boxes[free]) >= iou_threshold
         unlabelled = np.ones(len(free), bool)
         for place in range(len(overlap)):
             if unlabelled[place]:
