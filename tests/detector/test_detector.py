@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -190,6 +191,31 @@ def test_the_engine_takes_batches(tiny: Path) -> None:
     assert (coverage[1] > 0).sum() == 100
     with pytest.raises(EngineError, match="running the network failed"):
         engine.run(batch[:, :, :, :100])
+
+
+@pytest.mark.parametrize(
+    ("spinning", "entry"),
+    [
+        ("while_running", ("session.force_spinning_stop", "1")),
+        ("never", ("session.intra_op.allow_spinning", "0")),
+        ("always", ("session.intra_op.allow_spinning", "1")),
+    ],
+)
+def test_how_its_threads_wait_is_told_to_onnx_runtime(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, spinning: str, entry: tuple[str, str]
+) -> None:
+    made: list[Any] = []
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    Detector.load(tiny, backend="onnxruntime", spinning=spinning)
+    assert made[0].get_session_config_entry(entry[0]) == entry[1]
+    with pytest.raises(EngineError, match="expected one of while_running, never, always, found 'now'"):
+        Detector.load(tiny, backend="onnxruntime", spinning="now")
 
 
 def test_providers_are_chosen_from_what_is_installed() -> None:

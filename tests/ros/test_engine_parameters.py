@@ -44,12 +44,36 @@ def test_a_robot_without_tensorrt_detects_and_says_that_no_engine_was_built(
         assert launch.stop() == 0
 
 
+@pytest.mark.parametrize("spinning", ["never", "always"])
+def test_however_its_threads_wait_every_image_gets_its_box(
+    graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path, spinning: str
+) -> None:
+    file = parameters(tmp_path / "threads.yaml", spinning=spinning, threads=2)
+    words = (f"model:={tiny_model}", "reliability:=reliable", file)
+    launch = start_launch(graph_environment, tmp_path / "log", *DETECT, *words)
+    try:
+        with Probe(ros_python(graph_environment), graph_environment) as probe:
+            assert probe.ask("ready", timeout=40.0), launch.text()
+            for number in range(3):
+                left = 100 + 80 * number
+                rgb = np.full((360, 640, 3), 90, np.uint8)
+                rgb[70:160, left : left + 130] = (255, 0, 0)
+                probe.publish(rgb, (6, number))
+                (box,) = probe.detections((6, number))["boxes"]
+                np.testing.assert_allclose(box, [left, 70, left + 130, 160], atol=2.0)
+            refused = probe.ask("set_parameter", node="/palletjack_detector", name="spinning", value="never")
+            assert not refused["successful"]
+    finally:
+        assert launch.stop() == 0, launch.text()
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"precision": "int8"}, "precision: expected one of fp32, found 'int8'"),
         ({"backend": "openvino"}, "expected one of auto, onnxruntime, tensorrt, tensorrt_rtx"),
         ({"backend": "tensorrt"}, "tensorrt cannot be loaded"),
+        ({"spinning": "now"}, "parameter spinning: expected one of while_running, never, always"),
     ],
 )
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU, and perhaps TensorRT")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from palletjack_detection.clustering import Clusters, cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
-from palletjack_detection.engine import CPU, Engine, OnnxRuntimeEngine, choose_providers
+from palletjack_detection.engine import CPU, WHILE_RUNNING, Engine, OnnxRuntimeEngine, choose_providers
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
@@ -82,6 +82,7 @@ class Detector:
         score_threshold: float | None = None,
         threads: int | None = None,
         precision: str = "auto",
+        spinning: str = WHILE_RUNNING,
         backend: str = AUTO,
         build: bool = False,
         say: Callable[[str], None] = lambda text: None,
@@ -90,7 +91,7 @@ class Detector:
 
         ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
         CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator of ONNX
-        Runtime.
+        Runtime; ``spinning``, one of SPINNING: when they wait for work in a loop.
         ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes the
         model's own. ``backend``: ``onnxruntime``, ``tensorrt``, ``tensorrt_rtx``, or ``auto``, which takes
         an engine of TensorRT that was built on this machine before, else ONNX Runtime; with ``providers``
@@ -126,7 +127,9 @@ class Detector:
         onnx = folder / spec.network_file(chosen, runtime)
         return cls(
             spec,
-            OnnxRuntimeEngine(onnx, spec, providers=names, threads=threads, precision=chosen),
+            OnnxRuntimeEngine(
+                onnx, spec, providers=names, threads=threads, precision=chosen, spinning=spinning
+            ),
             score_threshold=score_threshold,
         )
 
@@ -163,7 +166,7 @@ class Detector:
             box_scale=spec.box_scale,
             box_offset=spec.box_offset,
         )
-        found = cluster(candidates, self.clustering)
+        found = cluster(candidates, self.clustering, lowest_score=self.score_threshold)
         return to_camera(found, geometry, spec.classes, self.score_threshold)
 
 

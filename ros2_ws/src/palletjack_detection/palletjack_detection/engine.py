@@ -14,6 +14,15 @@ from palletjack_detection.model_folder import ModelSpec
 
 FloatArray = NDArray[np.float32]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+# When ONNX Runtime's threads wait for work in a loop, which wakes them sooner and takes a core meanwhile; by
+# its own choice ("always") they do so between two images too.
+WHILE_RUNNING = "while_running"
+_SPINNING = {
+    WHILE_RUNNING: ("session.force_spinning_stop", "1"),
+    "never": ("session.intra_op.allow_spinning", "0"),
+    "always": ("session.intra_op.allow_spinning", "1"),
+}
+SPINNING = tuple(_SPINNING)
 
 
 class EngineError(RuntimeError):
@@ -48,11 +57,12 @@ class OnnxRuntimeEngine:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         precision: str = "fp32",
+        spinning: str = WHILE_RUNNING,
     ) -> None:
         """Load ``onnx_path``, check it against ``spec`` and run it once.
 
         ``threads``: threads within one operator; None leaves the choice to ONNX Runtime. ``precision``:
-        that of the file, which its TensorRT provider must be told.
+        that of the file, which its TensorRT provider must be told. ``spinning``: one of SPINNING.
 
         Raises:
             EngineError: ONNX Runtime is not installed, the file is no readable ONNX, tensors differ from
@@ -67,6 +77,9 @@ class OnnxRuntimeEngine:
             if threads < 1:
                 raise EngineError(f"threads: expected 1 or more, found {threads}")
             options.intra_op_num_threads = threads
+        if spinning not in _SPINNING:
+            raise EngineError(f"spinning: expected one of {', '.join(SPINNING)}, found {spinning!r}")
+        options.add_session_config_entry(*_SPINNING[spinning])
         names = choose_providers(providers)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palletjack_detection.detector import AUTO, ONNXRUNTIME, Detector
+from palletjack_detection.engine import WHILE_RUNNING
 from palletjack_detection.engines.store import EngineMissing
 from palletjack_detection.model_folder import load_model_spec
 
@@ -30,6 +31,7 @@ class DetectorSettings:
     threads: int | None = None
     backend: str = AUTO
     precision: str = "auto"
+    spinning: str = WHILE_RUNNING
     build_engine: bool = False
 
     def load(self, *, build: bool, say: Callable[[str], None] = lambda text: None) -> Detector:
@@ -40,6 +42,7 @@ class DetectorSettings:
             threads=self.threads,
             backend=self.backend,
             precision=self.precision,
+            spinning=self.spinning,
             build=build,
             say=say,
         )

@@ -380,6 +380,7 @@ def detector_settings(settings: dict[str, Any], model_dir: str, score_threshold:
         threads=settings["threads"] or None,
         backend=settings["backend"],
         precision=settings["precision"],
+        spinning=settings["spinning"],
         build_engine=settings["build_engine"],
     )
 

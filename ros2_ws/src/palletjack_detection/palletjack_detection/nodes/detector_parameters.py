@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palletjack_detection.detector import BACKENDS
+from palletjack_detection.engine import SPINNING, WHILE_RUNNING
 from palletjack_detection.model_folder import PRECISIONS
 from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
@@ -88,6 +89,14 @@ PARAMETERS = (
         "Threads of the network on the CPU; 0: ONNX Runtime chooses.",
         minimum=0,
         maximum=256,
+        fixed=True,
+    ),
+    ParameterSpec(
+        "spinning",
+        WHILE_RUNNING,
+        "When ONNX Runtime's threads wait for work in a loop: while the network runs; never, for processors "
+        "that other programs keep busy; always, between two images too, which takes a core all the time.",
+        choices=SPINNING,
         fixed=True,
     ),
     ParameterSpec(
