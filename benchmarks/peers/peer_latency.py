@@ -23,7 +23,8 @@ def measure_latency(
     ``times_ours`` is the ratio of medians to the first network, ``times_ours_rounds`` the 5th and 95th
     percentile of the ratios of single rounds.
     """
-    calls = {name: open_network(path, threads) for name, path in networks.items()}
+    opened = {name: open_network(path, threads) for name, path in networks.items()}
+    calls = {name: call for name, (call, _) in opened.items()}
     times: dict[str, list[list[float]]] = {name: [] for name in networks}
     loads = []
     for number in range(rounds):
@@ -40,7 +41,11 @@ def measure_latency(
         "load": loads,
         "compared_with": first,
         "latency_ms": {
-            name: {"file_bytes": networks[name].stat().st_size, **summarise(rows, table[first])}
+            name: {
+                "input": opened[name][1],
+                "file_bytes": networks[name].stat().st_size,
+                **summarise(rows, table[first]),
+            }
             for name, rows in table.items()
         },
     }
@@ -59,8 +64,8 @@ def summarise(milliseconds: NDArray[np.float64], ours: NDArray[np.float64]) -> d
     }
 
 
-def open_network(path: Path, threads: int) -> Callable[[], float]:
-    """A call that runs the file on noise of its input's shape and returns its milliseconds."""
+def open_network(path: Path, threads: int) -> tuple[Callable[[], float], list[int]]:
+    """A call that runs the file on noise and returns its milliseconds, and the shape of that input."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -76,4 +81,4 @@ def open_network(path: Path, threads: int) -> Callable[[], float]:
         session.run(None, {entry.name: image})
         return 1e3 * (perf_counter() - began)
 
-    return call
+    return call, shape

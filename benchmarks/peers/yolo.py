@@ -22,6 +22,8 @@ from palletjack_training.targets import BoxBatch
 
 # The weights of the parts of its loss that its documentation gives as defaults.
 LOSS_WEIGHTS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
+# How fast normalizations follow a batch: that of the package's own layers and of ours.
+_MOMENTUM = 0.03
 
 
 class Yolo:
@@ -90,11 +92,11 @@ def _use_lite0(network: DetectionModel, imagenet: bool) -> None:
     place: dict[int, tuple[nn.Module, int]] = {
         0: (_Features(body.stem, *body.stages[:3]), -1),
         **{index: (nn.Identity(), -1) for index in (1, 2, 3)},
-        4: (ConvNorm(fine, widths[0], 1), -1),
+        4: (ConvNorm(fine, widths[0], 1, momentum=_MOMENTUM), -1),
         5: (_Features(*body.stages[3:5]), 3),
-        6: (ConvNorm(middle, widths[1], 1), -1),
+        6: (ConvNorm(middle, widths[1], 1, momentum=_MOMENTUM), -1),
         7: (_Features(*body.stages[5:]), 5),
-        8: (ConvNorm(coarse, widths[2], 1), -1),
+        8: (ConvNorm(coarse, widths[2], 1, momentum=_MOMENTUM), -1),
     }
     for index, (layer, source) in place.items():
         # Where the package's own forward pass finds the place of a layer and of its input.
