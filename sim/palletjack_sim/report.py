@@ -19,6 +19,14 @@ Runs = Sequence[tuple[RunResult, Path]]
 
 
 @dataclass(frozen=True)
+class ReportedFrame:
+    """A picture, relative to the page, and the moment that it shows."""
+
+    file: str
+    moment: str
+
+
+@dataclass(frozen=True)
 class ReportedRun:
     """A run and its folder, relative to the page's."""
 
@@ -31,9 +39,12 @@ class ReportedRun:
         return "" if self.result.verdict == ERROR else f"{self.folder}/{PLOT_FILE}"
 
     @property
-    def frames(self) -> list[str]:
-        """The pictures of its decisive moments."""
-        return [f"{self.folder}/{FRAMES_FOLDER}/{name}" for name in self.result.moments]
+    def frames(self) -> list[ReportedFrame]:
+        """The pictures of its decisive moments, which their names tell: 01_first_detection.jpg."""
+        return [
+            ReportedFrame(f"{self.folder}/{FRAMES_FOLDER}/{name}", _moment(name))
+            for name in self.result.moments
+        ]
 
 
 def write_report(path: Path, runs: Runs, summary: dict[str, Any]) -> None:
@@ -49,6 +60,10 @@ def write_comparison(path: Path, first: Runs, second: Runs, comparison: dict[str
 
 def _reported(path: Path, runs: Runs) -> list[ReportedRun]:
     return [ReportedRun(result, folder.relative_to(path.parent).as_posix()) for result, folder in runs]
+
+
+def _moment(name: str) -> str:
+    return Path(name).stem.split("_", 1)[-1].replace("_", " ")
 
 
 def _write(path: Path, template: str, **values: Any) -> None:

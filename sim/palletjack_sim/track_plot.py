@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,14 @@ def _draw_map(ax, episode: Episode, table: dict[str, list]) -> None:  # type: ig
             linewidth=0,
             label=None,
         )
-    for motion in episode.world.motions.values():
-        ax.plot(*motion.corners.T, "--", color=OBJECT_COLOUR, linewidth=1)
+    # What moves is filled where it was at the start and outlined where it is at the end.
+    for instance in episode.world.instances:
+        motion = episode.world.motions.get(instance.instance_id)
+        if motion is not None:
+            colour = TRUCK_COLOUR if instance.label is not None else OBJECT_COLOUR
+            ax.plot(*motion.corners.T, "--", color=OBJECT_COLOUR, linewidth=1)
+            ended = replace(instance, pose=motion.pose_at(table["t"][-1]))
+            ax.fill(*footprint(ended).T, fill=False, edgecolor=colour, linewidth=1.2)
     x, y = np.array(table["x"]), np.array(table["y"])
     for action, colour in ACTION_COLOURS.items():
         chosen = np.array([value == action for value in table["action"]])
@@ -73,9 +80,10 @@ def _draw_map(ax, episode: Episode, table: dict[str, list]) -> None:  # type: ig
     ax.set_xlim(room.low[0], room.high[0])
     ax.set_ylim(room.low[1], room.high[1])
     ax.set_aspect("equal")
-    ax.set_xlabel("x (m); pallet trucks red, other objects grey")
+    moved = "; outlined: where what moves ended" if episode.world.motions else ""
+    ax.set_xlabel(f"x (m); pallet trucks red, other objects grey{moved}")
     ax.set_ylabel("y (m)")
-    ax.legend(loc="upper right", fontsize=8, ncols=4)
+    _legend(ax)
 
 
 def _draw_speed(ax, table: dict[str, list]) -> None:  # type: ignore[no-untyped-def]
@@ -83,7 +91,7 @@ def _draw_speed(ax, table: dict[str, list]) -> None:  # type: ignore[no-untyped-
     ax.step(table["t"], table["cmd_v"], where="post", color="#e8a100", linewidth=1, label="let through")
     ax.plot(table["t"], table["v"], color="#1f3a5f", linewidth=1.6, label="driven")
     ax.set_ylabel("speed (m/s)")
-    ax.legend(loc="upper right", fontsize=8)
+    _legend(ax)
     ax.grid(alpha=0.3)
 
 
@@ -99,5 +107,10 @@ def _draw_distance(ax, episode: Episode, table: dict[str, list]) -> None:  # typ
     ax.set_ylabel("distance (m)")
     ax.set_xlabel("simulated time (s)")
     ax.set_ylim(bottom=0.0)
-    ax.legend(loc="upper right", fontsize=8)
+    _legend(ax)
     ax.grid(alpha=0.3)
+
+
+def _legend(ax) -> None:  # type: ignore[no-untyped-def]
+    """Above the axes: inside them it would hide a part of the run."""
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), fontsize=8, ncols=4, frameon=False)

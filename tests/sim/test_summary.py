@@ -46,9 +46,16 @@ def test_intervals_hold_the_value_and_repeat() -> None:
 
 
 def test_page_and_junit_name_the_failure(tmp_path: Path) -> None:
-    summary = summarize_runs(RUNS)
-    write_report(tmp_path / "report.html", [(r, tmp_path / f"seed_{r.seed}") for r in RUNS], summary)
+    runs = [RUNS[0], replace(RUNS[1], moments=["00_first_detection.jpg"]), RUNS[2]]
+    write_report(
+        tmp_path / "report.html", [(r, tmp_path / f"seed_{r.seed}") for r in runs], summarize_runs(runs)
+    )
     page = (tmp_path / "report.html").read_text()
+    assert '<p class="fail"><a href="#aisle-2">aisle, seed 2</a>:' in page, "failures come first"
+    assert page.count('id="aisle-1"') == 1
+    assert '<a href="seed_1/frames/00_first_detection.jpg">' in page
+    assert "<figcaption>first detection</figcaption>" in page
+    assert "100 to 100" not in page, "an interval of no width says nothing"
     assert "2 of 3 runs passed" in page
     assert "&lt;too&gt; near" in page
     assert 'src="seed_1/track.png"' in page
