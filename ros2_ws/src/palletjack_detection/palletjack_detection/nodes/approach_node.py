@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import fields
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist
@@ -23,6 +22,7 @@ from palletjack_detection.approach import SEARCHING, Approach, ApproachConfig
 from palletjack_detection.guard import RobotPose, Velocity
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
+from palletjack_detection.nodes.stamps import seconds
 
 ODOMETRY_HISTORY = 200
 # Odometry farther than this from an image's stamp is another place (s).
@@ -91,7 +91,7 @@ class ApproachNode(Node):
     def _on_odometry(self, message: Odometry) -> None:
         place, turn = message.pose.pose.position, message.pose.pose.orientation
         yaw = math.atan2(2.0 * (turn.w * turn.z + turn.x * turn.y), 1.0 - 2.0 * (turn.y**2 + turn.z**2))
-        stamp = _seconds(message.header.stamp)
+        stamp = seconds(message.header.stamp)
         pose = RobotPose(stamp, place.x, place.y, yaw, message.twist.twist.linear.x)
         if not all(map(math.isfinite, (pose.x, pose.y, pose.yaw, pose.speed))):
             self._trouble = "odometry is not finite, message ignored"
@@ -107,7 +107,7 @@ class ApproachNode(Node):
         if found != expected:
             self._trouble = f"detections_3d: expected frame {expected!r}, found {found!r}"
             return
-        stamp = _seconds(message.header.stamp)
+        stamp = seconds(message.header.stamp)
         pose = min(self._poses, key=lambda item: abs(item.stamp - stamp), default=None)
         if pose is None or abs(pose.stamp - stamp) > SAME_PLACE_S:
             self._trouble = f"no odometry of the time of the detections ({stamp:.2f} s)"
@@ -160,10 +160,6 @@ def near_side(detection: Detection3D) -> tuple[float, float]:
 
 def _fixed(spec: ParameterSpec) -> ParameterSpec:
     return ParameterSpec(spec.name, spec.default, spec.description, spec.minimum, spec.maximum, fixed=True)
-
-
-def _seconds(stamp: Any) -> float:
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
 
 
 def main(args: list[str] | None = None) -> int:

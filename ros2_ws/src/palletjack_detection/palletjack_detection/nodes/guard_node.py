@@ -33,6 +33,7 @@ from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_from_message
 from palletjack_detection.nodes.parameters import declare, first_problem
+from palletjack_detection.nodes.stamps import seconds
 
 DIAGNOSTICS_PERIOD_S = 1.0
 # Detections wait for the odometry of their stamp; more than these are not kept.
@@ -108,7 +109,7 @@ class GuardNode(Node):
     def _work_off(self) -> None:
         """Hand detections to the guard once the odometry of their time is there, in their order."""
         while self._waiting and self._poses:
-            stamp = _seconds(self._waiting[0].header.stamp)
+            stamp = seconds(self._waiting[0].header.stamp)
             if self._poses[-1].stamp + SAME_TIME_S < stamp:
                 return
             message = self._waiting.popleft()
@@ -145,7 +146,7 @@ class GuardNode(Node):
             self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {error}")
             return None
         # A static transform has no age; one that somebody publishes again and again must go on.
-        age = _seconds(stamp) - _seconds(found.header.stamp)
+        age = seconds(stamp) - seconds(found.header.stamp)
         if found.header.stamp != Time().to_msg() and age > self._guard.config.source_timeout:
             self._report(f"the transform from {camera_frame!r} to {self._base_frame!r} is {age:.2f} s old")
             return None
@@ -282,14 +283,10 @@ def _config(settings: dict[str, Any]) -> GuardConfig:
     return GuardConfig(**{item.name: settings[item.name] for item in fields(GuardConfig)})
 
 
-def _seconds(stamp: Any) -> float:
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
-
-
 def _robot_pose(message: Odometry) -> RobotPose:
     place, turn = message.pose.pose.position, message.pose.pose.orientation
     yaw = math.atan2(2.0 * (turn.w * turn.z + turn.x * turn.y), 1.0 - 2.0 * (turn.y**2 + turn.z**2))
-    return RobotPose(_seconds(message.header.stamp), place.x, place.y, yaw, message.twist.twist.linear.x)
+    return RobotPose(seconds(message.header.stamp), place.x, place.y, yaw, message.twist.twist.linear.x)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -34,6 +34,7 @@ from palletjack_detection.nodes.camera_messages import (
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.location_messages import Located, locations_to_markers, locations_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
+from palletjack_detection.nodes.stamps import seconds
 
 DIAGNOSTICS_PERIOD_S = 1.0
 DEPTH_HISTORY = 10
@@ -114,7 +115,7 @@ class LocatorNode(Node):
 
     def _on_depth(self, message: Image) -> None:
         try:
-            self._depths.append((_seconds(message.header.stamp), depth_from_message(message)))
+            self._depths.append((seconds(message.header.stamp), depth_from_message(message)))
         except ValueError as error:
             self._report(str(error))
 
@@ -138,7 +139,7 @@ class LocatorNode(Node):
         mount = self._mount(message.header.frame_id, message.header.stamp)
         if mount is None:
             return []
-        depth = self._depth_at(_seconds(message.header.stamp))
+        depth = self._depth_at(seconds(message.header.stamp))
         found = []
         for item in message.detections:
             if not item.results:
@@ -206,10 +207,6 @@ class LocatorNode(Node):
 
 def _settings(values: dict[str, Any]) -> LocationSettings:
     return LocationSettings(**{item.name: values[item.name] for item in fields(LocationSettings)})
-
-
-def _seconds(stamp: Any) -> float:
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
 
 
 def main(args: list[str] | None = None) -> int:
