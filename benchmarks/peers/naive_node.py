@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from palletjack_detection.detector import Detector
+from palletjack_detection.engine import WHILE_RUNNING
 
 
 class NaiveNode(Node):
@@ -55,12 +56,17 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--spinning", default=WHILE_RUNNING)
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--reliability", default="best_effort", choices=("best_effort", "reliable"))
     options = parser.parse_args()
     rclpy.init(args=[])
     detector = Detector.load(
-        options.model, threads=options.threads, precision=options.precision, backend=options.backend
+        options.model,
+        threads=options.threads,
+        precision=options.precision,
+        spinning=options.spinning,
+        backend=options.backend,
     )
     try:
         rclpy.spin(NaiveNode(detector, options.reliability))

@@ -30,7 +30,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     pytest.importorskip("psutil")
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     module = importlib.import_module("node")
-    monkeypatch.setattr(module, "LAST_ANSWER_S", 0.0)
+    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 0.0)
     return module
 
 
@@ -97,6 +97,26 @@ def test_images_are_scaled_and_a_wrong_size_is_named(node: ModuleType) -> None:
         node.scaled([np.zeros((3, 4, 3), np.uint8)], "16")
 
 
+def test_the_overhead_is_the_median_of_the_rounds_whatever_the_machine_does_meanwhile(
+    node: ModuleType,
+) -> None:
+    steps, overhead = importlib.import_module("graph.steps"), importlib.import_module("graph.overhead")
+    rounds, alone = [], []
+    for slow, over in ((0.0, 4.0), (30.0, 3.0), (5.0, 2.0)):
+        values = [20.0 + slow, 21.0 + slow, 25.0 + slow]
+        alone.append({stage: values if stage == "total" else [1.0] for stage in overhead.STAGES})
+        rounds.append(steps.Answers(4, 10.0, [value + over for value in values], 50.0, 100.0))
+    silent = [steps.Answers(4, 10.0, [], 0.0, 100.0)] * 3
+    found = overhead.summary(alone, {"node": rounds, "silent": silent})
+    entry = found["nodes"]["node"]
+    assert entry["over_library_p50_by_round"] == [4.0, 3.0, 2.0]
+    assert entry["over_library_p50"] == 3.0
+    assert (entry["sent"], entry["answered"]) == (12, 9)
+    assert found["library_ms"]["total"]["p50"] == 26.0
+    assert found["nodes"]["silent"]["over_library_p50"] is None
+    assert found["nodes"]["silent"]["latency_ms"] == {}
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=240)
 
@@ -109,21 +129,30 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny")
     out = tmp_path / "out" / "node.json"
     words = ("--size", "320x180", "--rates", "10", "--seconds", "0.5", "--refine", "0")
-    done = run("--model", str(model), *words, "--peer", "naive_node", "--out", str(out))
+    turns = ("--overhead-rates", "10", "--rounds", "1", "--peer", "naive_node", "--peer", "echo_node")
+    done = run("--model", str(model), *words, *turns, "--out", str(out))
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())
     assert json.loads(done.stdout) == document
-    assert [entry["name"] for entry in document["nodes"]] == ["palletjack_detector", "naive_node"]
+    names = ["palletjack_detector", "naive_node", "echo_node"]
+    assert [entry["name"] for entry in document["nodes"]] == names
     for entry in document["nodes"]:
         (size,) = entry["sizes"]
         (step,) = size["steps"]
         assert step["sent"] in (4, 5)
         assert step["answered"] > 0
         assert 0 < step["latency_ms"]["p50"] <= step["latency_ms"]["p99"]
-        assert step["cpu_percent"] > 0
+        assert step["cpu_percent"] > 0 or entry["name"] == "echo_node"  # counted in steps of 10 ms
         assert step["memory_mb"] > 20
-        assert "over_library_p50" in size["overhead_ms"]
-    assert document["library_alone"]["320x180"]["images_per_second"] > 0
+    assert document["images_per_second"]["320x180"] > 0
+    (turns_taken,) = document["overhead"]
+    (entry,) = turns_taken["rates"]
+    assert (turns_taken["size"], entry["rate_hz"], list(entry["nodes"])) == ("320x180", 10.0, names)
+    assert entry["library_ms"]["total"]["p50"] >= entry["library_ms"]["inference"]["p50"] > 0
+    for found in entry["nodes"].values():
+        assert found["sent"] in (4, 5)
+        assert len(found["over_library_p50_by_round"]) == 1
+        assert found["over_inference_p50"] >= found["over_library_p50"]
     assert document["rmw"].startswith("rmw_")
     assert document["device"]
     assert document["commit"]
@@ -136,7 +165,7 @@ def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: P
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model = str(write_tiny_model(tmp_path / "tiny"))
-    words = ("--model", model, "--size", "64x64", "--rates", "20", "--seconds", "1")
+    words = ("--model", model, "--size", "64x64", "--rates", "20", "--seconds", "1", "--overhead-rates", "")
     for command, message in [
         ("no_such_program", "cannot start 'no_such_program'"),
         ("sh -c 'echo out of luck; exit 3'", "ended with 3:\nout of luck"),
@@ -153,6 +182,7 @@ def test_stopped_while_a_peer_runs_it_writes_what_it_has_and_leaves_no_process(t
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "node.json"
     words = ("--size", "320x180", "--rates", "5", "--seconds", "1", "--refine", "0", "--peer", "naive_node")
+    words += ("--overhead-rates", "")
     command = [sys.executable, "-c", "from palletjack_cli.main import app; app()", "benchmark", "node", "--"]
     process = subprocess.Popen(
         [*command, "--model", str(model), *words, "--out", str(out)],
