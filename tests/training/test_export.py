@@ -97,7 +97,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path, weights: Weights) 
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize(("head", "moved"), [("coverage", 1e-2), ("boxes", 3e-4)])
+@pytest.mark.parametrize(("head", "moved"), [("coverage", 1e-2), ("boxes", 5e-4)])
 def test_a_graph_with_other_numbers_is_not_written(
     tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch, head: str, moved: float
 ) -> None:

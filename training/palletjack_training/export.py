@@ -185,7 +185,7 @@ def write_onnx(network: DetectNet, config: TrainingConfig, path: Path) -> None:
 def compare(network: DetectNet, path: Path, config: TrainingConfig) -> tuple[float, float]:
     """Largest differences of coverage and of box distances between the network and its ONNX graph.
 
-    Those of values beyond 1 (35 px for boxes) are in proportion to the value.
+    In proportion to the largest value where that is more than 1 (for boxes: 35 px): so rounding errors go.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
@@ -199,7 +199,7 @@ def compare(network: DetectNet, path: Path, config: TrainingConfig) -> tuple[flo
         if array.shape != shape:
             raise ExportError(f"{name}: expected shape {shape}, found {array.shape}")
     coverage, boxes = (
-        float((np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max())
+        float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
         for ours, theirs in zip(found, (tensor.numpy() for tensor in wanted), strict=True)
     )
     return coverage, boxes
