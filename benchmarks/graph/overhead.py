@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graph.session import say
 from graph.steps import Answers, answers, percentiles
-from graph.targets import Target, running
+from graph.targets import ECHO, Target, running
 from palletjack_detection.detector import Detector
 
 STAGES = ("preprocess", "inference", "decode", "total")
@@ -67,15 +67,19 @@ def measure_overhead(
             entry = {"rate_hz": rate, **summary(alone, found)}
             results.append(entry)
             for name, node in entry["nodes"].items():
-                over = node["over_library_p50"]
-                say(f"  {rate:g} Hz, {name}: {node['latency_ms']} ms, {over} ms over the library")
+                over = (node.get("over_library_ms") or {}).get("p50", "-")
+                say(f"  {rate:g} Hz, {name}: {node['latency_ms']} ms, over the library {over}")
 
 
 def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answers]]) -> dict[str, Any]:
-    """The percentiles of all rounds, and what the nodes' medians lie over those of the library's.
+    """The percentiles of all rounds, and what the nodes' medians lie over others.
 
-    The difference is taken round by round; the median of the rounds counts.
+    Differences are taken round by round, and the median of the rounds counts. ``over_graph_ms``: over library
+    and echo node together, which is the node's own share; None where no echo node is measured.
     """
+    library = {stage: [float(np.median(one[stage])) for one in alone] for stage in STAGES}
+    graph = _medians(found.get(ECHO, [None] * len(alone)))
+    both = [None if echo is None else echo + one for echo, one in zip(graph, library["total"], strict=True)]
     nodes = {}
     for name, rounds in found.items():
         entry: dict[str, Any] = {
@@ -84,14 +88,21 @@ def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answer
             "latency_ms": percentiles([value for one in rounds for value in one.latencies]),
             "cpu_percent": round(float(np.mean([one.cpu_percent for one in rounds])), 1),
         }
-        for stage, key in (("total", "over_library_p50"), ("inference", "over_inference_p50")):
-            over = [
-                float(np.median(one.latencies) - np.median(library[stage]))
-                for one, library in zip(rounds, alone, strict=True)
-                if one.latencies
-            ]
-            entry[key] = round(float(np.median(over)), 3) if over else None
-            entry[f"{key}_by_round"] = [round(value, 3) for value in over]
+        if name != ECHO:
+            medians = _medians(rounds)
+            entry["over_inference_ms"] = _difference(medians, library["inference"])
+            entry["over_library_ms"] = _difference(medians, library["total"])
+            entry["over_graph_ms"] = _difference(medians, both)
         nodes[name] = entry
     library_ms = {stage: percentiles([v for one in alone for v in one[stage]]) for stage in STAGES}
     return {"library_ms": library_ms, "nodes": nodes}
+
+
+def _medians(rounds: Sequence[Answers | None]) -> list[float | None]:
+    return [float(np.median(one.latencies)) if one and one.latencies else None for one in rounds]
+
+
+def _difference(upper: Sequence[float | None], lower: Sequence[float | None]) -> dict[str, Any] | None:
+    pairs = zip(upper, lower, strict=True)
+    rounds = [round(a - b, 3) for a, b in pairs if a is not None and b is not None]
+    return {"p50": round(float(np.median(rounds)), 3), "by_round": rounds} if rounds else None

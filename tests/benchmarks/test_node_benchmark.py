@@ -107,14 +107,20 @@ def test_the_overhead_is_the_median_of_the_rounds_whatever_the_machine_does_mean
         alone.append({stage: values if stage == "total" else [1.0] for stage in overhead.STAGES})
         rounds.append(steps.Answers(4, 10.0, [value + over for value in values], 50.0, 100.0))
     silent = [steps.Answers(4, 10.0, [], 0.0, 100.0)] * 3
-    found = overhead.summary(alone, {"node": rounds, "silent": silent})
+    echo = [steps.Answers(4, 10.0, [2.0, 2.5, 9.0], 5.0, 50.0)] * 3
+    found = overhead.summary(alone, {"node": rounds, "silent": silent, "echo_node": echo})
     entry = found["nodes"]["node"]
-    assert entry["over_library_p50_by_round"] == [4.0, 3.0, 2.0]
-    assert entry["over_library_p50"] == 3.0
+    assert entry["over_library_ms"] == {"p50": 3.0, "by_round": [4.0, 3.0, 2.0]}
+    assert entry["over_inference_ms"]["by_round"] == [24.0, 53.0, 27.0]
+    assert entry["over_graph_ms"] == {"p50": 0.5, "by_round": [1.5, 0.5, -0.5]}
     assert (entry["sent"], entry["answered"]) == (12, 9)
     assert found["library_ms"]["total"]["p50"] == 26.0
-    assert found["nodes"]["silent"]["over_library_p50"] is None
+    assert found["nodes"]["silent"]["over_library_ms"] is None
     assert found["nodes"]["silent"]["latency_ms"] == {}
+    assert "over_library_ms" not in found["nodes"]["echo_node"]
+    without = overhead.summary(alone, {"node": rounds})["nodes"]["node"]
+    assert without["over_graph_ms"] is None
+    assert without["over_library_ms"]["p50"] == 3.0
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -151,8 +157,11 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
     assert entry["library_ms"]["total"]["p50"] >= entry["library_ms"]["inference"]["p50"] > 0
     for found in entry["nodes"].values():
         assert found["sent"] in (4, 5)
-        assert len(found["over_library_p50_by_round"]) == 1
-        assert found["over_inference_p50"] >= found["over_library_p50"]
+    for name in names[:2]:
+        found = entry["nodes"][name]
+        assert found["over_inference_ms"]["p50"] >= found["over_library_ms"]["p50"]
+        assert found["over_library_ms"]["p50"] > found["over_graph_ms"]["p50"]
+        assert len(found["over_graph_ms"]["by_round"]) == 1
     assert document["rmw"].startswith("rmw_")
     assert document["device"]
     assert document["commit"]
