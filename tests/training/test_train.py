@@ -333,6 +333,26 @@ def test_weight_average_follows_and_lends() -> None:
     assert network.weight.item() == 1
 
 
+def test_the_result_is_the_average_and_the_training_goes_on_from_the_weights(
+    tmp_path: Path, write_frames: Callable
+) -> None:
+    write_frames(tmp_path / "set", 2)
+    config = small("trainer.steps=1", "trainer.batch_size=2", "trainer.ema_decay=0.9", "schedule.warmup=0")
+    run_training(config, RunRequest((tmp_path / "set",), tmp_path / "run"))
+    name = "coverage.weight"
+    content = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    raw = content["state_dict"][f"network.{name}"]
+    torch.manual_seed(0)
+    start = DetectNet(small()).coverage.weight.detach()
+    # After one update the decay is (1 + 1) / (10 + 1).
+    expected = start * 2 / 11 + raw * 9 / 11
+    assert float((raw - expected).abs().min()) > 2e-4
+    torch.testing.assert_close(content["palletjack_weights"]["state"][name], expected, rtol=0, atol=1e-6)
+    # In the file kernels have half precision.
+    result = load_weights(tmp_path / "run/weights.pt").state[name]
+    torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from palletjack_detection.model_folder import ModelSpec, write_model_folder
 from palletjack_training.backbones.conv_norm import ConvNorm
 from palletjack_training.compression.rebuild import rebuild_network
+from palletjack_training.compression.rounding import QuantizationError
 from palletjack_training.config import TrainingConfig
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
 from palletjack_training.network import DetectNet, ExportableDetectNet
@@ -177,7 +178,12 @@ def _folded(layer: ConvNorm) -> nn.Sequential:
 
 
 def write_onnx(network: DetectNet, config: TrainingConfig, path: Path) -> None:
-    """Write the deployed graph; the same weights give the same bytes."""
+    """Write the deployed graph; the same weights give the same bytes.
+
+    Raises QuantizationError for a network that rounds: its files come from ``int8_export.write_graphs``.
+    """
+    if is_quantized(network.state_dict()):
+        raise QuantizationError("expected weights without quantization, found them quantized")
     export_graph(fold_normalization(network), config, path)  # type: ignore[arg-type]
     onnx.checker.check_model(onnx.load(str(path)))
 
