@@ -138,6 +138,28 @@ def test_a_step_that_failed_after_a_repair_does_not_count_as_done_before(
     assert run(specs, data, tmp_path / "work") == STEPS[5:]
 
 
+def test_a_container_that_does_not_start_is_told_in_its_own_words(
+    specs: Path, data: Path, docker: Path, tmp_path: Path
+) -> None:
+    """Without a daemon, a login or a GPU docker itself fails, and nobody writes status.json."""
+    program = tmp_path / "bin" / "docker"
+    program.write_text(
+        "#!/bin/sh\necho pulling\necho 'docker: no daemon' >&2\necho\necho help >&2\nexit 125\n"
+    )
+    for _ in range(2):
+        with pytest.raises(
+            ChainError,
+            match=r"convert: failed \(exit code 125\): no verdict in status\.json; docker: no daemon; ",
+        ):
+            run(specs, data, tmp_path / "work")
+    program.write_text("#!/bin/sh\necho Traceback\necho 'KeyError: x'\nexit 1\n")
+    with pytest.raises(ChainError, match=r"no verdict in status\.json; KeyError: x; see "):
+        run(specs, data, tmp_path / "work")
+    program.write_text("#!/bin/sh\nexit 125\n")
+    with pytest.raises(ChainError, match=r"no verdict in status\.json; see "):
+        run(specs, data, tmp_path / "work")
+
+
 def test_success_without_its_output_is_a_failure(
     specs: Path, data: Path, docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

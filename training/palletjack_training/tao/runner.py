@@ -139,18 +139,29 @@ def _run_step(step: Step, options: ChainOptions, title: str, lock: WorkLock, rep
     log.parent.mkdir(exist_ok=True)
     report(f"{title}: log {log}")
     begin = time.monotonic()
+    before = log.stat().st_size if log.exists() else 0
     lock.name_container(container)
     line = docker_line(step, options)
     code = _run_container(line, container, log, options.work / step.name, lock, report)
     lock.name_container("")
     status = read_status(options.work / step.name / "status.json")
     if status.verdict != "SUCCESS":
-        said = status.message or "no verdict in status.json"
+        said = status.message or f"no verdict in status.json{_last_words(log, before)}"
         raise ChainError(f"{step.name}: failed (exit code {code}): {said}; see {log}")
     missing = _missing(step, options.work)
     if missing:
         raise ChainError(f"{step.name}: says SUCCESS, but {', '.join(missing)} is not there; see {log}")
     report(f"{title}: done in {time.monotonic() - begin:.0f} s")
+
+
+def _last_words(log: Path, start: int) -> str:
+    """What a container that could not say why it failed left in its log, from byte ``start`` on.
+
+    That is docker's own complaint, which a hint follows, or the last line.
+    """
+    lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
+    said = [line for line in lines if line.startswith("docker: ")] or [line for line in lines if line][-1:]
+    return f"; {said[0]}" if said else ""
 
 
 def _run_container(
