@@ -72,14 +72,11 @@ def measure_overhead(
 
 
 def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answers]]) -> dict[str, Any]:
-    """The percentiles of all rounds, and what the nodes' medians lie over others.
+    """The percentiles of all rounds, and what the nodes' medians lie over those of the library's.
 
-    Differences are taken round by round, and the median of the rounds counts. ``over_graph_ms``: over library
-    and echo node together, which is the node's own share; None where no echo node is measured.
+    Differences are taken round by round, and the median of the rounds counts. The echo node has none.
     """
     library = {stage: [float(np.median(one[stage])) for one in alone] for stage in STAGES}
-    graph = _medians(found.get(ECHO, [None] * len(alone)))
-    both = [None if echo is None else echo + one for echo, one in zip(graph, library["total"], strict=True)]
     nodes = {}
     for name, rounds in found.items():
         entry: dict[str, Any] = {
@@ -89,20 +86,14 @@ def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answer
             "cpu_percent": round(float(np.mean([one.cpu_percent for one in rounds])), 1),
         }
         if name != ECHO:
-            medians = _medians(rounds)
-            entry["over_inference_ms"] = _difference(medians, library["inference"])
-            entry["over_library_ms"] = _difference(medians, library["total"])
-            entry["over_graph_ms"] = _difference(medians, both)
+            entry["over_inference_ms"] = _difference(rounds, library["inference"])
+            entry["over_library_ms"] = _difference(rounds, library["total"])
         nodes[name] = entry
     library_ms = {stage: percentiles([v for one in alone for v in one[stage]]) for stage in STAGES}
     return {"library_ms": library_ms, "nodes": nodes}
 
 
-def _medians(rounds: Sequence[Answers | None]) -> list[float | None]:
-    return [float(np.median(one.latencies)) if one and one.latencies else None for one in rounds]
-
-
-def _difference(upper: Sequence[float | None], lower: Sequence[float | None]) -> dict[str, Any] | None:
-    pairs = zip(upper, lower, strict=True)
-    rounds = [round(a - b, 3) for a, b in pairs if a is not None and b is not None]
-    return {"p50": round(float(np.median(rounds)), 3), "by_round": rounds} if rounds else None
+def _difference(rounds: Sequence[Answers], library: Sequence[float]) -> dict[str, Any] | None:
+    pairs = zip(rounds, library, strict=True)
+    over = [round(float(np.median(one.latencies)) - alone, 3) for one, alone in pairs if one.latencies]
+    return {"p50": round(float(np.median(over)), 3), "by_round": over} if over else None
