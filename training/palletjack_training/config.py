@@ -328,6 +328,16 @@ def parse_config(data: dict[str, Any], origin: str) -> TrainingConfig:
         raise ConfigError("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
 
 
+def first_difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any]:
+    """The first field, dotted, in which two values of the part ``name`` differ, and its two values."""
+    if isinstance(ours, BaseModel):
+        for field in type(ours).model_fields:
+            mine, other = getattr(ours, field), getattr(theirs, field)
+            if mine != other:
+                return first_difference(f"{name}.{field}", mine, other)
+    return name, ours, theirs
+
+
 def save_config(config: TrainingConfig, path: Path) -> None:
     """Write the resolved configuration as YAML, replacing ``path`` only when complete."""
     temporary = path.with_name(path.name + ".tmp")

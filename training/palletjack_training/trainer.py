@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
 from palletjack_training.compression.rebuild import rebuild_network
-from palletjack_training.config import TrainingConfig, save_config
+from palletjack_training.config import TrainingConfig, first_difference, save_config
 from palletjack_training.distillation import load_teacher
 from palletjack_training.frames import (
     FrameOrder,
@@ -250,7 +250,8 @@ def _refuse_mismatch(found: TrainingConfig, wanted: TrainingConfig, path: Path) 
         if name == "network":  # Where the first weights came from no longer matters.
             theirs = theirs.model_copy(update={"weights": ours.weights})
         if ours != theirs:
-            raise WeightsError(f"{path}: {name}: expected {ours!r} as configured, found {theirs!r}")
+            where, mine, other = first_difference(name, ours, theirs)
+            raise WeightsError(f"{path}: {where}: expected {mine!r} as configured, found {other!r}")
 
 
 def _network_of(weights: Weights, config: TrainingConfig, origin: str) -> DetectNet:
