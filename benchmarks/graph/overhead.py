@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graph.session import say
 from graph.steps import Answers, answers, percentiles
-from graph.targets import ECHO, Target, running
+from graph.targets import Target, running
 from palletjack_detection.detector import Detector
 
 STAGES = ("preprocess", "inference", "decode", "total")
@@ -64,17 +64,20 @@ def measure_overhead(
                 alone.append(library_alone(detector, frames, rate, seconds))
                 for name, one in started.items():
                     found[name].append(answers(one.camera, one.listener, one.node, rate, seconds))
-            entry = {"rate_hz": rate, **summary(alone, found)}
+            comparable = {target.name for target in targets if target.own_library}
+            entry = {"rate_hz": rate, **summary(alone, found, comparable)}
             results.append(entry)
             for name, node in entry["nodes"].items():
                 over = (node.get("over_library_ms") or {}).get("p50", "-")
                 say(f"  {rate:g} Hz, {name}: {node['latency_ms']} ms, over the library {over}")
 
 
-def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answers]]) -> dict[str, Any]:
-    """The percentiles of all rounds, and what the nodes' medians lie over those of the library's.
+def summary(
+    alone: list[dict[str, list[float]]], found: Mapping[str, list[Answers]], comparable: Collection[str]
+) -> dict[str, Any]:
+    """The percentiles of all rounds, and what the medians of ``comparable`` nodes lie over the library's.
 
-    Differences are taken round by round, and the median of the rounds counts. The echo node has none.
+    Differences are taken round by round, and the median of the rounds counts.
     """
     library = {stage: [float(np.median(one[stage])) for one in alone] for stage in STAGES}
     nodes = {}
@@ -85,7 +88,7 @@ def summary(alone: list[dict[str, list[float]]], found: Mapping[str, list[Answer
             "latency_ms": percentiles([value for one in rounds for value in one.latencies]),
             "cpu_percent": round(float(np.mean([one.cpu_percent for one in rounds])), 1),
         }
-        if name != ECHO:
+        if name in comparable:
             entry["over_inference_ms"] = _difference(rounds, library["inference"])
             entry["over_library_ms"] = _difference(rounds, library["total"])
         nodes[name] = entry

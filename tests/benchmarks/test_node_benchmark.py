@@ -108,7 +108,7 @@ def test_the_overhead_is_the_median_of_the_rounds_whatever_the_machine_does_mean
         rounds.append(steps.Answers(4, 10.0, [value + over for value in values], 50.0, 100.0))
     silent = [steps.Answers(4, 10.0, [], 0.0, 100.0)] * 3
     echo = [steps.Answers(4, 10.0, [2.0, 2.5, 9.0], 5.0, 50.0)] * 3
-    found = overhead.summary(alone, {"node": rounds, "silent": silent, "echo_node": echo})
+    found = overhead.summary(alone, {"node": rounds, "silent": silent, "echo": echo}, ["node", "silent"])
     entry = found["nodes"]["node"]
     assert entry["over_library_ms"] == {"p50": 3.0, "by_round": [4.0, 3.0, 2.0]}
     assert entry["over_inference_ms"]["by_round"] == [24.0, 53.0, 27.0]
@@ -116,7 +116,7 @@ def test_the_overhead_is_the_median_of_the_rounds_whatever_the_machine_does_mean
     assert found["library_ms"]["total"]["p50"] == 26.0
     assert found["nodes"]["silent"]["over_library_ms"] is None
     assert found["nodes"]["silent"]["latency_ms"] == {}
-    assert "over_library_ms" not in found["nodes"]["echo_node"]
+    assert "over_library_ms" not in found["nodes"]["echo"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -161,6 +161,28 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
     assert document["device"]
     assert document["commit"]
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.ros
+@pytest.mark.long
+def test_any_node_is_measured_by_its_command_and_topics(tmp_path: Path) -> None:
+    if not (ROOT / "ros2_ws/install/setup.bash").is_file():
+        pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
+    model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "node.json"
+    command = "ros2 run palletjack_detection palletjack_detector --ros-args -r __ns:=/other"
+    command += f" -p model_dir:={model} -p image_topic:=/front/pixels -r detections:=boxes"
+    topics = ("--image-topic", "/front/pixels", "--detections-topic", "/other/boxes")
+    words = ("--model", str(model), "--size", "320x180", "--seconds", "0.5", "--overhead-rates", "10")
+    once = ("--rounds", "1", "--rates", "", "--name", "other", "--out", str(out))
+    done = run(*words, "--command", command, *topics, *once)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    assert document["nodes"] == []
+    (entry,) = document["overhead"][0]["rates"]
+    assert list(entry["nodes"]) == ["other"]
+    assert entry["nodes"]["other"]["answered"] > 0
+    assert "over_library_ms" not in entry["nodes"]["other"]  # who knows what network it runs
+    assert not out.with_suffix(".png").exists()  # it shows the highest rates alone
 
 
 @pytest.mark.ros
