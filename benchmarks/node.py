@@ -160,6 +160,7 @@ def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
             images="rendered" if options.render else "files" if options.images else "noise",
             reliability=options.reliability,
             rmw=environment.get("RMW_IMPLEMENTATION", "the default"),
+            dds_profile=dds_profile(environment),
             ros_distro=environment.get("ROS_DISTRO", "unknown"),
             seconds_at_each_rate=options.seconds,
             loss_limit=LOSS_LIMIT,
@@ -185,6 +186,13 @@ def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
                     run: dict[str, Any] = {"size": size, "highest_rate_hz": None, "steps": []}
                     node["sizes"].append(run)
                     climb(one.camera, one.listener, one.node, options, run)
+
+
+def dds_profile(environment: dict[str, str]) -> str:
+    """Name of the middleware's profile, where it has one: without its folder, for results are shared."""
+    fast = "fastrtps" in environment.get("RMW_IMPLEMENTATION", "fastrtps")
+    value = environment.get("FASTRTPS_DEFAULT_PROFILES_FILE" if fast else "CYCLONEDDS_URI", "")
+    return Path(value).name if value else "none"
 
 
 def without_pause(detector: Detector, frames: NDArray[np.uint8]) -> float:

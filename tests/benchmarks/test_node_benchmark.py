@@ -119,6 +119,17 @@ def test_the_overhead_is_the_median_of_the_rounds_whatever_the_machine_does_mean
     assert "over_library_ms" not in found["nodes"]["echo"]
 
 
+def test_the_result_names_the_profile_of_the_middleware_without_its_folder(node: ModuleType) -> None:
+    both = {
+        "CYCLONEDDS_URI": "file:///home/a/cyclonedds.xml",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": "/b/fast.xml",
+    }
+    assert node.dds_profile({**both, "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}) == "cyclonedds.xml"
+    assert node.dds_profile({**both, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}) == "fast.xml"
+    assert node.dds_profile(both) == "fast.xml"  # what ROS 2 takes by itself
+    assert node.dds_profile({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}) == "none"
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=240)
 
