@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from palletjack_training.backbones.conv_norm import ConvNorm  # noqa: E402
+from palletjack_training.backbones.conv_norm import ConvNorm, must_compute_anew  # noqa: E402
 from palletjack_training.backbones.efficientnet_lite import (  # noqa: E402
     EfficientNetLite,
     EfficientNetLite0,
@@ -152,6 +153,29 @@ def test_either_layout_gives_the_same_and_the_faster_is_kept() -> None:
         assert layout_of(network) is layout
         results.append(network(picture.contiguous(memory_format=layout))[1])
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_a_compiler_is_not_asked_about_cuda_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU that question broke the graph at each frozen layer, and the compiler gave up after 8."""
+
+    def cannot_be_traced() -> bool:
+        raise AssertionError("asked while compiling")
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", cannot_be_traced)
+    on_gpu = SimpleNamespace(is_cuda=True)
+    with pytest.raises(AssertionError, match="asked"):
+        must_compute_anew(on_gpu)  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert must_compute_anew(on_gpu)  # type: ignore[arg-type]
+
+
+def test_frozen_layers_are_traced_as_one_graph() -> None:
+    network = torch.nn.Sequential(ConvNorm(3, 4, 3), ConvNorm(4, 4, 3)).train()
+    for layer in network:
+        layer.freeze()
+    explained = torch._dynamo.explain(network)(torch.rand(1, 3, 8, 8))
+    assert explained.graph_count == 1
+    assert explained.graph_break_count == 0
 
 
 def test_a_frozen_layer_notices_what_is_written_to_its_normalization() -> None:

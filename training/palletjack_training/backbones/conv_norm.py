@@ -110,9 +110,7 @@ class ConvNorm(nn.Module):
         to run. Tensors count the writes to them, which tells when the numbers are no longer those. A
         convolution's bias is trained, so that a shift with one is made anew.
         """
-        # A recorded CUDA graph must not read memory that this layer may give up.
-        recording = self.norm.weight.is_cuda and torch.cuda.is_current_stream_capturing()
-        if recording or torch.compiler.is_compiling():
+        if must_compute_anew(self.norm.weight):
             scale = self._scale()
             return scale[:, None, None, None], self._shift(scale)
         if self._constant is None or not self._constant.holds_for(self.norm):
@@ -140,3 +138,15 @@ class Sum(nn.Module):
 def separable(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
     """Depthwise, then pointwise convolution, each normalized, with one ReLU6 after each."""
     return nn.Sequential(ConvNorm(inputs, inputs, kernel, groups=inputs), ConvNorm(inputs, outputs, 1))
+
+
+def must_compute_anew(parameter: Tensor) -> bool:
+    """Whether what is computed from ``parameter`` now must not be kept for later calls.
+
+    A compiler traces the computation itself. It is asked about first: it cannot trace the other question,
+    and would cut the network in two at every layer. A recorded CUDA graph must not read memory that its
+    owner may give up.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    return parameter.is_cuda and torch.cuda.is_current_stream_capturing()
