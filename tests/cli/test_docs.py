@@ -27,7 +27,8 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def shell_lines(text: str) -> list[str]:
-    """Return the lines of fenced and indented code."""
+    """Return the lines of fenced and indented code, each with those that it goes on in."""
+    text = re.sub(r"\\\n\s*", "", text)
     fenced = [
         line for block in re.findall(r"```(?:sh|bash)?\n(.*?)```", text, re.S) for line in block.split("\n")
     ]
@@ -94,6 +95,7 @@ def test_commands_and_launch_arguments_exist(page: Path) -> None:
 def test_the_checks_find_what_is_wrong() -> None:
     assert dead_links(ROOT / "README.md", "[a](docs/none.md) [b](LICENSE)") == ["docs/none.md"]
     assert len(wrong_commands("```sh\npalletjack generate --wokers 2\npalletjack fly\n```")) == 2
+    assert len(wrong_commands("```sh\npalletjack generate \\\n    --wokers 2\n```")) == 1
     assert len(wrong_commands("```sh\npalletjack tao lnt x\npalletjack tao spec --dta x\n```")) == 2
     assert unknown_launch_arguments(
         "```sh\nros2 launch p detect.launch.py imge:=x images:=y camera:=topic\n```"
