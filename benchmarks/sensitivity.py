@@ -35,7 +35,7 @@ from palletjack_detection.model_folder import sha256_of
 from palletjack_training.compression.post_training import evenly
 from palletjack_training.export import restore_network, write_onnx
 from palletjack_training.model_spec import model_spec
-from palletjack_training.weights_file import Weights, load_weights
+from palletjack_training.weights_file import Weights, is_quantized, load_weights
 
 FORMAT = "palletjack-sensitivity/1"
 _MOST_PRINTED = 12
@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     weights = load_weights(options.checkpoint)
     data = [parse_data(text, weights.config.classes[0]) for text in options.data]
     unchanged, changes = prepare(weights, options)
-    changes = [change for change in changes if not change.is_layer or _wanted(change.name, options.only)]
+    changes = choose(changes, options.only)
     spec = model_spec(weights.config, weights.config.name, {}, {})
     about = describe(options, data)
     path = options.out / f"measured-{_key(about)}.json"
@@ -92,6 +92,11 @@ def prepare(weights: Weights, options: argparse.Namespace) -> tuple[Callable[[Pa
         return partial(write_onnx, network, weights.config), removal.changes(
             network, weights.config, options.share
         )
+    if options.calibration is None and not is_quantized(weights.state):
+        raise ValueError(
+            f"--calibration: expected a folder of images, for {options.checkpoint} was not trained with "
+            "--qat and holds no ranges"
+        )
     images = evenly(list_images(options.calibration), options.frames) if options.calibration else []
     graph = rounding.RoundableGraph(weights, images)
     return partial(graph.write, ()), rounding.changes(graph)
@@ -111,8 +116,17 @@ def describe(options: argparse.Namespace, data: list[LabelledData]) -> dict[str,
     return {**about, "calibration_frames": options.frames if options.calibration else 0}
 
 
-def _wanted(layer: str, only: list[str] | None) -> bool:
-    return not only or any(layer.startswith(start) for start in only)
+def choose(changes: list[Change], starts: list[str] | None) -> list[Change]:
+    """The layers whose names begin with one of ``starts``, and all sets of layers.
+
+    Raises ValueError for a start that no layer has.
+    """
+    layers = [change.name for change in changes if change.is_layer]
+    for start in starts or ():
+        if not any(name.startswith(start) for name in layers):
+            raise ValueError(f"--only: expected the start of one of {', '.join(layers)}, found {start!r}")
+    wanted = tuple(starts or ("",))
+    return [change for change in changes if not change.is_layer or change.name.startswith(wanted)]
 
 
 def _key(about: dict[str, Any]) -> str:

@@ -101,6 +101,15 @@ def test_removing_channels_leaves_the_network_as_it_was(
     assert change["coverage"] == 0
 
 
+def test_what_cannot_be_measured_is_said_in_a_sentence(
+    sensitivity: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=r"--calibration: expected a folder .*weights.pt was not trained"):
+        run(sensitivity, monkeypatch, folder, tmp_path, "rounding")
+    with pytest.raises(SystemExit, match=r"--only: expected the start of one of .*box_tower.*found 'nosuch'"):
+        run(sensitivity, monkeypatch, folder, tmp_path, "pruning", "--only", "nosuch")
+
+
 def test_the_graph_that_rounds_everything_is_the_quantized_network(
     sensitivity: ModuleType, folder: Path, tmp_path: Path
 ) -> None:
