@@ -249,6 +249,29 @@ def test_object_that_stands_beside_the_lane_is_not_taken_to_cross() -> None:
         assert math.isinf(guard.free_gap(robot))
 
 
+@pytest.mark.parametrize("rate", [5.0, 10.0, 20.0, 30.0, 60.0])
+def test_jitter_of_a_standing_truck_is_no_crossing_at_any_image_rate(rate: float) -> None:
+    """Weights for each image instead of each second took it for one in every run at 30 Hz."""
+    for seed in range(10):
+        noise = np.random.default_rng(seed).normal(0.0, 0.03, int(4 * rate))
+        guard = Guard(CONFIG)
+        for step, error in enumerate(noise):
+            t = step / rate
+            robot = pose(t, x=t, speed=1.0)
+            guard.observe(robot, [seen(8.0 - t, 1.0 + float(error))], CAMERA, MOUNT)
+            assert math.isinf(guard.free_gap(robot))
+
+
+@pytest.mark.parametrize("rate", [5.0, 10.0, 30.0])
+def test_crossing_is_told_alike_at_any_image_rate(rate: float) -> None:
+    guard = Guard(CONFIG)
+    for step in range(int(2 * rate) + 1):
+        t = step / rate
+        guard.observe(pose(t), [seen(3.0, 2.6 - 0.8 * t)], CAMERA, MOUNT)
+    assert guard.obstacles[0].velocity[1] == pytest.approx(-0.7, abs=0.02)
+    assert guard.free_gap(pose(2.0)) == pytest.approx(2.7, abs=0.02)
+
+
 NAV2_EXAMPLE = (
     Path(__file__).resolve().parents[2]
     / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"

@@ -25,9 +25,14 @@ from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObs
 
 GO, SLOW, STOP = "go", "slow", "stop"
 
-# An object seen this often has a velocity; slower ones (m/s) are taken to stand.
+# An object seen so often, for so long (s), has a velocity; slower ones (m/s) are taken to stand.
 MOTION_HITS = 4
+MOTION_TIME = 0.25
 SLOWEST_CROSSING = 0.3
+# Of what an image says of place and velocity, so much is taken over in PERIOD seconds. In less time it is
+# less: at 30 Hz three images together weigh what one does at 10 Hz, so a box's jitter moves nothing more.
+PERIOD = 0.1
+PLACE_WEIGHT = 0.5
 MOTION_WEIGHT = 0.4
 PREDICTIONS = 6
 # The greatest delay of this many images counts.
@@ -236,7 +241,8 @@ class Guard:
 
     def _expected(self, item: Obstacle) -> list[NDArray[np.float64]]:
         """Where ``item`` is now and, if it crosses, within the prediction time: ends (2, 2) of each place."""
-        if item.hits < MOTION_HITS or np.linalg.norm(item.velocity) < SLOWEST_CROSSING:
+        unknown = item.hits < MOTION_HITS or item.last_seen - item.first_seen < MOTION_TIME
+        if unknown or np.linalg.norm(item.velocity) < SLOWEST_CROSSING:
             return [item.ends]
         times = np.linspace(0.0, self.config.prediction_time, PREDICTIONS)
         return [item.ends + time * item.velocity for time in times]
@@ -276,8 +282,9 @@ class Guard:
         known = min(matches, key=lambda k: float(np.linalg.norm(k.ends.mean(axis=0) - centre)))
         unmatched.remove(known)
         if not item.nearer_than:
+            elapsed = pose.stamp - known.last_seen
             known.velocity = _crossing_velocity(known, ends, pose)
-            known.ends = 0.5 * (known.ends + ends)
+            known.ends = known.ends + _weight(PLACE_WEIGHT, elapsed) * (ends - known.ends)
             known.sigma = item.sigma_m
         known.hits += 1
         known.last_seen = pose.stamp
@@ -306,9 +313,15 @@ def _crossing_velocity(known: Obstacle, ends: NDArray[np.float64], pose: RobotPo
         return known.velocity
     sight = ends.mean(axis=0) - np.array([pose.x, pose.y])
     across = np.array([-sight[1], sight[0]]) / max(float(np.linalg.norm(sight)), 1e-6)
-    # ``known.ends`` is itself smoothed and lags behind by one step: the step seen is twice the true one.
-    moved = 0.5 * (ends - known.ends).mean(axis=0) / elapsed
-    return known.velocity + MOTION_WEIGHT * (across * float(moved @ across) - known.velocity)
+    # ``known.ends`` is itself smoothed and lags behind: of the step that is seen, this share is true.
+    moved = _weight(PLACE_WEIGHT, elapsed) * (ends - known.ends).mean(axis=0) / elapsed
+    weight = _weight(MOTION_WEIGHT, elapsed)
+    return known.velocity + weight * (across * float(moved @ across) - known.velocity)
+
+
+def _weight(in_a_period: float, elapsed: float) -> float:
+    """The share of a new value after ``elapsed`` seconds, if it is ``in_a_period`` after ``PERIOD``."""
+    return 1.0 - (1.0 - in_a_period) ** (max(elapsed, 0.0) / PERIOD)
 
 
 def _nearest_in_corridor(ends: NDArray[np.float64], half_width: float) -> float | None:
