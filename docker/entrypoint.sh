@@ -9,4 +9,20 @@ if [ ! -f "$setup" ]; then
 fi
 # shellcheck disable=SC1090
 source "$setup"
+
+# Neither middleware passes camera images whole by its own settings (docs/ros.md): give it the package's profile,
+# unless it has one. Both names: older and newer Fast DDS.
+IFS=: read -ra prefixes <<< "${AMENT_PREFIX_PATH:-}"
+for prefix in "${prefixes[@]}"; do
+  profiles=$prefix/share/palletjack_detection/config
+  [ -d "$profiles" ] || continue
+  case ${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp} in
+    rmw_cyclonedds_cpp)
+      export CYCLONEDDS_URI=${CYCLONEDDS_URI:-file://$profiles/cyclonedds.xml} ;;
+    rmw_fastrtps_cpp)
+      own=${FASTRTPS_DEFAULT_PROFILES_FILE:-${FASTDDS_DEFAULT_PROFILES_FILE:-$profiles/fastdds.xml}}
+      export FASTRTPS_DEFAULT_PROFILES_FILE=$own FASTDDS_DEFAULT_PROFILES_FILE=$own ;;
+  esac
+  break
+done
 exec "$@"

@@ -198,6 +198,52 @@ def test_the_entry_point_names_a_missing_workspace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {},
+            {
+                "FASTRTPS_DEFAULT_PROFILES_FILE": "{}/fastdds.xml",
+                "FASTDDS_DEFAULT_PROFILES_FILE": "{}/fastdds.xml",
+            },
+        ),
+        ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, {"CYCLONEDDS_URI": "file://{}/cyclonedds.xml"}),
+        (
+            {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp", "CYCLONEDDS_URI": "file:///own.xml"},
+            {"CYCLONEDDS_URI": "file:///own.xml"},
+        ),
+        (
+            {"FASTDDS_DEFAULT_PROFILES_FILE": "/own.xml"},
+            {"FASTRTPS_DEFAULT_PROFILES_FILE": "/own.xml", "FASTDDS_DEFAULT_PROFILES_FILE": "/own.xml"},
+        ),
+        ({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, {}),
+    ],
+)  # fmt: skip
+def test_the_entry_point_gives_the_middleware_its_profile(
+    tmp_path: Path, given: dict[str, str], expected: dict[str, str]
+) -> None:
+    package = tmp_path / "install" / "palletjack_detection"
+    config = package / "share" / "palletjack_detection" / "config"
+    config.mkdir(parents=True)
+    for name in ("fastdds.xml", "cyclonedds.xml"):
+        assert (REPOSITORY / "ros2_ws/src/palletjack_detection/config" / name).is_file()
+    setup = tmp_path / "setup.bash"
+    setup.write_text(f"export AMENT_PREFIX_PATH={tmp_path}/other:{package}:/opt/ros/jazzy\n")
+    done = subprocess.run(
+        ["bash", str(DOCKER / "entrypoint.sh"), "env"],
+        env={"PATH": "/usr/bin:/bin", "PALLETJACK_SETUP": str(setup), **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    told = {
+        name: value for name, value in found.items() if "PROFILES_FILE" in name or name == "CYCLONEDDS_URI"
+    }
+    assert told == {name: value.format(config) for name, value in expected.items()}
+
+
+@pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["apt-packages.sh", "kilted"], 2, "expected humble or jazzy, found 'kilted'"),
