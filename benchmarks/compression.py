@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import describe_machine
 from model_table.latency import measure_rounds, summarise
 from model_table.picture import draw
 from model_table.rows import (
@@ -39,7 +40,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from detector import describe_machine
 from palletjack_detection.engine import EngineError
 from palletjack_detection.image_files import read_image
 from palletjack_training.evaluation.scoring import Outcomes
@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if len(set(names)) < len(names):
         raise ValueError(f"--model: expected a name once, found {', '.join(names)}")
     data = [parse_data(text, rows[0].spec.classes[0]) for text in options.data]
-    machine = describe_machine()
+    machine = describe_machine("onnxruntime")
     entries = score_rows(rows, data, options)
     images = timed_images(data)
     _say(f"timing {len(rows)} rows in {options.rounds} rounds")

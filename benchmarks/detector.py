@@ -10,16 +10,12 @@ so pass --images for the decoding time of real frames.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
-import subprocess
 import sys
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from machine import describe_machine
 from numpy.typing import NDArray
 from result_file import write_result
 
@@ -73,7 +69,7 @@ def main() -> None:
         "backend": detector.backend,
         "provider": detector.engine.provider,
         "threads": options.threads,
-        **describe_machine(),
+        **describe_machine("onnxruntime"),
     }
     write_result(document, options.out)
 
@@ -116,46 +112,6 @@ def summarise(times: list[StageTimes]) -> dict[str, dict[str, float]]:
         numbers = {"p50": p50, "p95": p95, "p99": p99, "mean": values.mean()}
         result[stage] = {name: round(float(v), 3) for name, v in numbers.items()}
     return result
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return what the numbers were taken on and with."""
-    import onnxruntime
-
-    return {
-        "device": _processor(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).resolve().parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-    ]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _noise(size: str) -> NDArray[np.uint8]:

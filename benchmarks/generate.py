@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from palletjack_cli.repository import commit_id, repository_root
 from palletjack_sdg.dataset import read_manifest
 from palletjack_sdg.generate import FrameReport, GenerateJob, generate
 from palletjack_sdg.render import RenderSettings
@@ -55,7 +55,7 @@ def main() -> None:
     result = {
         "what": "seconds a frame of generate, by stage",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit_id(repository_root()),
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "load_before": load},
         "recipe": options.recipe,
         "seed": options.seed,
@@ -107,13 +107,6 @@ def _spread(values: list[float]) -> dict[str, float]:
         name: round(float(v), 4) for name, v in zip(names, np.percentile(values, (0, 50, 100)), strict=True)
     }
     return {**found, "mean": round(float(np.mean(values)), 4)}
-
-
-def _commit() -> str:
-    result = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return result.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

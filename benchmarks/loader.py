@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe_machine
 from result_file import write_result
 from torch.utils.data import DataLoader
-from training_step import describe_machine, make_module, noise_frames, step_on
+from training_step import make_module, noise_frames, step_on
 
 from palletjack_training.config import TrainingConfig, load_config
 from palletjack_training.frames import StepBatches
@@ -66,7 +67,7 @@ def main() -> None:
         "input": f"{config.input.width}x{config.input.height}",
         "loader_frames_per_second": None if alone is None else round(config.trainer.batch_size / alone, 1),
         **waiting,
-        **describe_machine(),
+        **describe_machine("torch"),
     }
     write_result(document, options.out)
 

@@ -37,10 +37,10 @@ from graph.steps import LOSS_LIMIT, climb
 from graph.steps import percentiles as percentiles
 from graph.steps import wait_for_answers as wait_for_answers
 from graph.targets import DETECTIONS, peers, running, targets
+from machine import describe_machine
 from numpy.typing import NDArray
 from result_file import write_result
 
-from detector import describe_machine
 from palletjack_detection.detector import BACKENDS, Detector
 from palletjack_detection.engine import SPINNING, WHILE_RUNNING, EngineError
 from palletjack_detection.model_folder import PRECISIONS
@@ -135,7 +135,7 @@ def _options() -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
     """Measure all nodes in turn, then each by itself; ``document`` holds at any time what is known so far."""
-    document.update(describe_machine())
+    document.update(describe_machine("onnxruntime"))
     with tempfile.TemporaryDirectory(prefix="palletjack-node-") as folder, own_domain() as domain:
         environment = ros_environment(domain, options.rmw)  # each node gets a domain of its own
         images = source_images(options, Path(folder))

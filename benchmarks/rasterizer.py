@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import describe_machine
 from result_file import write_result
-from training_step import describe_machine
 
 from palletjack_training.config import TargetConfig
 from palletjack_training.targets import BoxBatch, rasterize
@@ -45,7 +45,7 @@ def main() -> None:
         "classes": options.classes,
         "input": f"{_WIDTH}x{_HEIGHT}",
         "ms": {"p50": round(p50, 3), "p95": round(p95, 3), "mean": round(statistics.mean(milliseconds), 3)},
-        **describe_machine(),
+        **describe_machine("torch"),
     }
     write_result(document, options.out)
 

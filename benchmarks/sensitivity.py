@@ -24,11 +24,11 @@ from typing import Any
 from layer_damage import removal, rounding
 from layer_damage.change import Change, Witness
 from layer_damage.picture import draw
+from machine import describe_machine
 from model_table.rows import LabelledData, parse_data, write_json
 from rich.console import Console
 from rich.progress import track
 
-from detector import describe_machine
 from palletjack_detection.engine import EngineError
 from palletjack_detection.image_files import list_images
 from palletjack_detection.model_folder import sha256_of
@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "threshold": spec.score_threshold,
         "unchanged": witness.unchanged,
         "changes": [{"name": change.name, **done[change.name]} for change in changes],
-        **describe_machine(),
+        **describe_machine("onnxruntime"),
     }
 
 

@@ -25,10 +25,9 @@ import numpy as np
 from graph.interruption import Interrupted, interrupt_on_signals, uninterrupted
 from graph.picture import draw_soak
 from graph.session import BenchmarkError, MeasuredNode, Traffic, ros_environment
+from machine import describe_machine
 from node import DETECTIONS, own_domain, percentiles, scaled, source_images, wait_for_answers
 from result_file import write_result
-
-from detector import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 GROWTH_LIMIT_MB = {"flood": 8.0, "soak": 5.0}
@@ -80,7 +79,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
     """Flood, then soak, the same process; ``document`` holds at any time what is known so far."""
-    document.update(describe_machine())
+    document.update(describe_machine("onnxruntime"))
     command = ["ros2", "run", "palletjack_detection", "palletjack_detector", "--ros-args"]
     command += ["-p", f"model_dir:={options.model.resolve()}", "-p", f"threads:={options.threads}"]
     with (

@@ -11,11 +11,7 @@ Whole steps are timed as they run in training, one after the other, the next bat
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe_machine
 from result_file import write_result
 
 from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames
@@ -74,7 +71,7 @@ def main() -> None:
             name: time_steps(module, options.steps, ahead=ahead)
             for name, ahead in (("in_turn", False), ("ahead", True))
         },
-        **describe_machine(),
+        **describe_machine("torch"),
     }
     if options.kernels:
         print(longest_kernels(module), file=sys.stderr)
@@ -246,27 +243,6 @@ def _time(work: Callable[[], Any], repeats: int, device: torch.device) -> tuple[
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the numbers were taken on and with."""
-    cuda = torch.cuda.is_available()
-    return {
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "torch": torch.__version__,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from machine import describe_machine
 from peer_detector import PeerDetector, predict_truth, score_rows
 from peer_latency import measure_latency
 from result_file import write_result
 
-from detector import describe_machine
 from palletjack_training.evaluation.ground_truth import load_ground_truth
 from palletjack_training.evaluation.predictions import write_predictions
 
@@ -53,7 +53,7 @@ def main() -> None:
         parser.error("expected --run or --latency, found neither")
     else:
         document = {"benchmark": "peer_detector", **scores(options)}
-    write_result({**document, **describe_machine()}, options.out)
+    write_result({**document, **describe_machine("onnxruntime")}, options.out)
 
 
 def scores(options: argparse.Namespace) -> dict[str, Any]:
