@@ -16,6 +16,7 @@ from typer.testing import CliRunner  # noqa: E402
 from palletjack_cli.main import app  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.network import build_network  # noqa: E402
+from palletjack_training.training_data import other_frames  # noqa: E402
 from palletjack_training.weights_file import Weights, save_weights  # noqa: E402
 
 GOOD = "palletjack 0.00 0 0.0 20 20 80 70 1.2 0.5 1.5 0 0 5 0\n"
@@ -78,6 +79,27 @@ def test_bad_data_is_named_and_leaves_no_checkpoint(
     assert file in text
     assert says in text
     assert results(tmp_path / "run") == []
+
+
+def test_frames_without_a_single_object_are_refused(tmp_path: Path, write_frames: Callable) -> None:
+    """They trained to the end, to a network that finds nothing, with exit code 0."""
+    folder = tmp_path / "frames"
+    write_frames(folder, 6)
+    for path in (folder / "labels").iterdir():
+        path.write_text("DontCare -1 -1 -10 20 20 80 70 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    code, output = train(folder, tmp_path / "run")
+    assert code == 1
+    words = " ".join(output.split())
+    assert "frames: labels: expected at least one palletjack to learn from, found none in" in words
+    assert results(tmp_path / "run") == []
+
+
+def test_a_run_that_goes_on_with_other_frames_says_so() -> None:
+    begun = {"data": ["frames"], "frames": 90}
+    assert other_frames(begun, begun) is None
+    assert other_frames({}, begun) is None
+    said = other_frames(begun, {"data": ["frames", "more"], "frames": 190})
+    assert said == "goes on with 190 frames of frames, more; it was begun with 90 of frames"
 
 
 def test_a_checkpoint_of_another_network_is_named_and_kept(tmp_path: Path, write_frames: Callable) -> None:

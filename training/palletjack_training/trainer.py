@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
@@ -38,7 +36,7 @@ from palletjack_training.frames import (
     fits_on,
     put_on_device,
 )
-from palletjack_training.kitti_cache import FrameCache, open_cache
+from palletjack_training.kitti_cache import FrameCache
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout
 from palletjack_training.module import (
     DetectNetModule,
@@ -51,6 +49,7 @@ from palletjack_training.ranks import Ranks
 from palletjack_training.schedule import Progress
 from palletjack_training.several_devices import ProcessError, device_count, run_processes
 from palletjack_training.stopping import ctrl_c_ends_between_steps
+from palletjack_training.training_data import TrainingData, open_training_data, other_frames
 from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights
 
 _FINISH_SECONDS = 10.0
@@ -95,7 +94,7 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
     devices = device_count(config)
     if devices == 1:
         return _train(config, request, checkpoint, began)
-    _open_data(config, request)  # Decoded here, once, before there are several that would.
+    _open(config, request)  # Decoded here, once, before there are several that would.
     left = None if request.time_limit is None else request.time_limit - (time.monotonic() - began)
     print(f"training on {devices} devices", file=sys.stderr, flush=True)
     try:
@@ -120,7 +119,7 @@ def _train(
     origin = None if source is None else load_weights(source)
     network = build_network(config) if origin is None else _network_of(origin, config, f"{source}: ")
     teacher = None if request.teacher is None else load_teacher(request.teacher, config)
-    data = _open_data(config, request)
+    data = _open(config, request)
     request.out.mkdir(parents=True, exist_ok=True)
     if ranks.is_first:
         save_config(config, request.out / "config.yaml")
@@ -133,6 +132,10 @@ def _train(
     module = _make_module(config, network, data, progress, device, ranks)
     module.teacher = teacher
     module.provenance = _provenance(config, request, data, origin)
+    if checkpoint is not None and origin is not None and ranks.is_first:
+        said = other_frames(origin.provenance, module.provenance)
+        if said is not None:
+            print(f"{request.out}: {said}", file=sys.stderr, flush=True)
     validation = Validation(config, data.held_cache, data.held, request.out)
     trainer = _make_trainer(config, request, device, start, validation, ranks)
     if request.time_limit is not None:
@@ -182,33 +185,14 @@ def _from_json(content: dict[str, Any]) -> RunRequest:
     return RunRequest(**{**content, **paths, **several})
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Frames to train on (``taken`` of ``cache``) and to validate on (``held`` of ``held_cache``)."""
-
-    cache: FrameCache
-    taken: NDArray[np.int64]
-    held_cache: FrameCache
-    held: NDArray[np.int64]
-
-
-def _open_data(config: TrainingConfig, request: RunRequest) -> _Data:
-    settings = config.trainer
-    cache_dir = request.cache_dir or request.out / "cache"
-    workers = settings.decode_workers
-    cache = open_cache(request.data, config, cache_dir, workers=workers, on_progress=_report)
-    everything = np.arange(len(cache))
-    if request.validation:
-        held_cache = open_cache(request.validation, config, cache_dir, workers=workers)
-        held = draw_frames(len(held_cache), settings.validation_frames, settings.seed)
-        return _Data(cache, everything, held_cache, held)
-    share = min(round(len(cache) * settings.validation_share), settings.validation_frames)
-    held = draw_frames(len(cache), min(share, len(cache) - 1), settings.seed)
-    return _Data(cache, np.setdiff1d(everything, held), cache, held)
+def _open(config: TrainingConfig, request: RunRequest) -> TrainingData:
+    return open_training_data(
+        config, request.data, request.validation, request.cache_dir or request.out / "cache"
+    )
 
 
 def _provenance(
-    config: TrainingConfig, request: RunRequest, data: _Data, origin: Weights | None
+    config: TrainingConfig, request: RunRequest, data: TrainingData, origin: Weights | None
 ) -> dict[str, Any]:
     pruning = [] if origin is None else origin.provenance.get("pruning", [])
     return {
@@ -267,7 +251,7 @@ def _network_of(weights: Weights, config: TrainingConfig, origin: str) -> Detect
     return rebuild_network(config, weights.state, origin)
 
 
-def _quantize(network: DetectNet, config: TrainingConfig, data: _Data, device: torch.device) -> None:
+def _quantize(network: DetectNet, config: TrainingConfig, data: TrainingData, device: torch.device) -> None:
     """Fold and calibrate on training frames, as the robot sees them: without augmentation."""
     from palletjack_training.compression.quantize import quantize_network
 
@@ -286,7 +270,7 @@ def _position(checkpoint: Path) -> tuple[int, float]:
 def _make_module(
     config: TrainingConfig,
     network: DetectNet,
-    data: _Data,
+    data: TrainingData,
     progress: Progress,
     device: torch.device,
     ranks: Ranks,
@@ -384,11 +368,6 @@ def _loader(module: DetectNetModule, cache: FrameCache, start: int, device: torc
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
-
-
-def _report(done: int, total: int) -> None:
-    if done == total or done % 512 < 32:
-        print(f"decoded {done} of {total} frames", file=sys.stderr, flush=True)
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
