@@ -187,7 +187,11 @@ def _from_json(content: dict[str, Any]) -> RunRequest:
 
 def _open(config: TrainingConfig, request: RunRequest) -> TrainingData:
     return open_training_data(
-        config, request.data, request.validation, request.cache_dir or request.out / "cache"
+        config,
+        request.data,
+        request.validation,
+        request.cache_dir or request.out / "cache",
+        without_objects=request.teacher is not None,
     )
 
 

@@ -27,9 +27,16 @@ class TrainingData:
 
 
 def open_training_data(
-    config: TrainingConfig, folders: Sequence[Path], validation: Sequence[Path], cache_dir: Path
+    config: TrainingConfig,
+    folders: Sequence[Path],
+    validation: Sequence[Path],
+    cache_dir: Path,
+    *,
+    without_objects: bool = False,
 ) -> TrainingData:
     """Decode what is not decoded yet; without ``validation`` a share of ``folders`` is held back.
+
+    ``without_objects``: something else than labels says what is in the frames, as a teacher does.
 
     Raises DatasetError for labels or images that cannot be used, and for frames without a single object.
     """
@@ -46,7 +53,7 @@ def open_training_data(
         held = draw_frames(len(cache), min(share, len(cache) - 1), settings.seed)
         data = TrainingData(cache, np.setdiff1d(everything, held), cache, held)
     # Labels of classes count from 0; what is ignored, and padding, is below.
-    if not (cache.labels[data.taken] >= 0).any():
+    if not without_objects and not (cache.labels[data.taken] >= 0).any():
         where = ", ".join(map(str, folders))
         raise DatasetError(
             f"{where}: labels: expected at least one {' or '.join(config.classes)} to learn from, found none "
