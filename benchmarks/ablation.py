@@ -20,7 +20,7 @@ from typing import Any
 from ablation_rows.plan import Plan, check, choose, load_plan
 from ablation_rows.run import Settings, add_intervals, run_rows
 from ablation_rows.table import draw, markdown
-from model_table.rows import write_json
+from result_file import write_json
 
 from palletjack_cli.repository import commit_id, repository_root
 

@@ -34,9 +34,9 @@ from model_table.rows import (
     parse_data,
     parse_rows,
     predictions_of,
-    write_json,
 )
 from numpy.typing import NDArray
+from result_file import write_json
 from rich.console import Console
 from rich.progress import Progress
 

@@ -25,7 +25,8 @@ from layer_damage import removal, rounding
 from layer_damage.change import Change, Witness
 from layer_damage.picture import draw
 from machine import describe_machine
-from model_table.rows import LabelledData, parse_data, write_json
+from model_table.rows import LabelledData, parse_data
+from result_file import write_json
 from rich.console import Console
 from rich.progress import track
 

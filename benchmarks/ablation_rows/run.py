@@ -14,8 +14,9 @@ from queue import Queue
 from typing import Any
 
 import numpy as np
-from model_table.rows import LabelledData, parse_data, predictions_of, write_json
+from model_table.rows import LabelledData, parse_data, predictions_of
 from model_table.rows import Row as NetworkRow
+from result_file import write_json
 
 from ablation_rows import frames as data_sets
 from ablation_rows import verbs
@@ -182,7 +183,8 @@ class _Run:
 
     def _score(self, model: Path, data: Path) -> dict[str, float]:
         """AP50, AP50:95 and the best F1 over all thresholds; the predictions are kept for the differences."""
-        network, labelled = open_network(model, data)
+        network = open_network(model)
+        labelled = open_data(data, network)
         predictions = predictions_of(network, labelled, self._predictions, self._settings.threads)
         scores = score(labelled.truth.images, predictions, network.spec.score_threshold)
         return {
@@ -196,12 +198,14 @@ class _Run:
         return self._settings.out / "predictions"
 
 
-def open_network(model: Path, data: Path) -> tuple[NetworkRow, LabelledData]:
-    """The FP32 network of a model folder and a labelled data set, as the model table names them."""
-    spec = load_model_spec(model)
-    return NetworkRow(model.parent.name, model, "fp32", spec), parse_data(
-        f"{data.name}={data}", spec.classes[0]
-    )
+def open_network(model: Path) -> NetworkRow:
+    """The FP32 network of a model folder, as the model table names it."""
+    return NetworkRow(model.parent.name, model, "fp32", load_model_spec(model))
+
+
+def open_data(data: Path, network: NetworkRow) -> LabelledData:
+    """The labelled images that ``network`` is scored on."""
+    return parse_data(f"{data.name}={data}", network.spec.classes[0])
 
 
 def add_intervals(rows: list[dict[str, Any]], settings: Settings, held_out: Path) -> None:
@@ -213,8 +217,9 @@ def add_intervals(rows: list[dict[str, Any]], settings: Settings, held_out: Path
     sets = {"held_out": held_out, **({"photos": settings.photos} if settings.photos else {})}
     for key, data in sets.items():
         first = None
-        for row in rows:
-            network, labelled = open_network(settings.out / row["name"] / "model", data)
+        networks = [open_network(settings.out / row["name"] / "model") for row in rows]
+        labelled = open_data(data, networks[0])
+        for row, network in zip(rows, networks, strict=True):
             folder = settings.out / "predictions"
             predictions: Predictions = predictions_of(network, labelled, folder, settings.threads)
             outcomes = match(labelled.truth.images, predictions)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from result_file import write_json
 
-from model_table.rows import FORMAT, Row, write_json
+from model_table.rows import FORMAT, Row
 from palletjack_detection.detector import Detector, StageTimes
 
 # Images of a row in a round that are not counted: its kernels and weights are not in the caches, and the

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import write_json
 
 from palletjack_detection.detector import Detector
 from palletjack_detection.model_folder import JSON_NAME, PRECISIONS, ModelSpec, load_model_spec, sha256_of
@@ -157,11 +157,3 @@ def judge(
 
 def _rounded(intervals: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
     return {name: [round(value, 4) for value in interval] for name, interval in intervals.items()}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
