@@ -37,6 +37,7 @@ ISAAC_PACKAGES = (
 )
 DRIVERS = ("usb_cam", "realsense2_camera", "zed_wrapper", "ros2bag")
 GRAPH = "/palletjack_graph"
+CONVERTER = "nvidia::isaac_ros::image_proc::ImageFormatConverterNode"
 
 
 def contract(release: str) -> dict[str, Any]:
@@ -297,8 +298,12 @@ def test_the_graph_of_every_release_keeps_its_contract(
         kind: {name: value for name, (_, value) in item["parameters"].items()}
         for kind, item in by_kind.items()
     }
-    # Whatever the camera sends, the tensor gets the model's channel order: the encoder does not convert.
-    assert values["ImageFormatConverterNode"]["encoding_desired"] == "rgb8"
+    # Whatever the camera sends, all nodes but the first get the model's channel order and three channels.
+    first = components[0]
+    assert (first["plugin"], first["remappings"]["image_raw"]) == (CONVERTER, "/front/image")
+    converter = values["ImageFormatConverterNode"]
+    assert converter["encoding_desired"] == "rgb8"
+    assert (converter["image_width"], converter["image_height"]) == (1280, 720)
     network = (spec.input.width, spec.input.height)
     single = "DnnImageEncoderNode" in by_kind
     assert single == (release in ("4.5", "4.6") and fit != ("letterbox", "bottom_right"))
@@ -318,6 +323,9 @@ def test_the_graph_of_every_release_keeps_its_contract(
         resize = values["ResizeNode"]
         assert (resize["output_width"], resize["output_height"]) == content
         assert resize["keep_aspect_ratio"] is False
+        assert by_kind["ResizeNode"]["remappings"]["image"] == "rgb_image"
+        tensor_of = by_kind["ImageToTensorNode"]["remappings"]["image"]
+        assert tensor_of == ("resize/image" if content == network else "padded_image")
         if content != network:
             pad = values["PadNode"]
             assert (pad["output_image_width"], pad["output_image_height"]) == network
@@ -327,6 +335,15 @@ def test_the_graph_of_every_release_keeps_its_contract(
         assert values["ReshapeNode"]["output_tensor_shape"] == [1, 3, network[1], network[0]]
         assert values["ReshapeNode"]["output_tensor_name"] == "input_tensor"
         assert by_kind["ReshapeNode"]["remappings"]["reshaped_tensor"] == "tensor_pub"
+    if release in ("4.5", "4.6"):
+        # These two do not enlarge a block that is too small for an image, as the others do.
+        for kind, width, height in (
+            ("ResizeNode", "output_width", "output_height"),
+            ("PadNode", "output_image_width", "output_image_height"),
+        ):
+            if kind in values:
+                image_bytes = 3 * values[kind][width] * values[kind][height]
+                assert values[kind]["memory_pool_block_size"] == image_bytes
     runner = values["TritonNode" if inference == "triton" else "TensorRTNode"]
     assert runner["max_batch_size"] == 1  # the decoder reads the first of a batch only
     assert runner["input_tensor_names"] == ["input_tensor"]
@@ -392,6 +409,11 @@ def test_the_contract_notices_what_is_wrong() -> None:
         ({"input": {"pad_value": 114}}, {}, "pads with 0 only, found 114"),
         ({"input": {"scale": 1.0}}, {}, "feeds pixels / 255 only, found 1"),
         ({"stride": 32}, {}, "stride: Isaac ROS decodes 16 only, found 32"),
+        (
+            {"input": {"channels": "bgr"}},
+            {"isaac_ros_release": "3.2"},
+            "input.channels: the tensor nodes of Isaac ROS 3.2 take rgb only, found bgr",
+        ),
         ({"classes": ["palletjack", "person"]}, {"isaac_ros_release": "4.3"}, "wrong channels"),
     ],
 )

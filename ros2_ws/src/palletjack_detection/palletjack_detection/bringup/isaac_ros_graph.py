@@ -30,6 +30,7 @@ _STRIDE = 16  # hard-coded in NVIDIA's decoder
 _NCHW, _OUTPUT_FORMAT = "nitros_tensor_list_nchw_rgb_f32", "nitros_tensor_list_nhwc_rgb_f32"
 _INPUT, _COVERAGE, _BOXES = "input_tensor", "output_cov", "output_bbox"
 _PROC, _INFER = "nvidia::isaac_ros::image_proc", "nvidia::isaac_ros::dnn_inference"
+_GXF_FAMILIES = ("3.2", "4.4")  # the others work on CUDA streams, with parameters of their own
 
 
 class IsaacRosRefused(ValueError):
@@ -121,7 +122,12 @@ def _check(request: GraphRequest, family: str) -> None:
         raise IsaacRosRefused(
             f"model {spec.name}: input.pad_value: Isaac ROS pads with 0 only, found {spec.input.pad_value}"
         )
-    if len(spec.classes) > 1 and family in ("3.2", "4.4"):
+    if spec.input.channels != "rgb" and family in _GXF_FAMILIES:
+        raise IsaacRosRefused(
+            f"model {spec.name}: input.channels: the tensor nodes of Isaac ROS {request.release} take rgb "
+            f"only, found {spec.input.channels}; use backend:=tensorrt, or Isaac ROS 4.5"
+        )
+    if len(spec.classes) > 1 and family in _GXF_FAMILIES:
         raise IsaacRosRefused(
             f"model {spec.name}: {len(spec.classes)} classes: the decoder of Isaac ROS {request.release} "
             "reads the boxes of all classes but the first from wrong channels; use backend:=tensorrt, "
@@ -135,20 +141,20 @@ def _encoder(request: GraphRequest, family: str) -> list[GraphNode]:
     """The nodes from the camera's image to the tensor on ``tensor_pub``."""
     resized = request.spec.input
     # The one-node encoder of 4.5 pads on all sides alike, and cannot stretch.
-    if family in ("4.5", "4.6") and not (resized.resize == "letterbox" and resized.padding == "bottom_right"):
-        return _single_encoder(request)
-    return _chained_encoder(request)
+    corner = resized.resize == "letterbox" and resized.padding == "bottom_right"
+    if family in _GXF_FAMILIES or corner:
+        return _chained_encoder(request, family)
+    return _single_encoder(request, family)
 
 
-def _single_encoder(request: GraphRequest) -> list[GraphNode]:
+def _single_encoder(request: GraphRequest, family: str) -> list[GraphNode]:
     given, encoding = request.spec.input, f"{request.spec.input.channels}8"
-    size = (request.image_width, request.image_height)
-    convert = _convert(encoding, size, request.image_topic)
-    image, info = "rgb_image", request.camera_info_topic
-    nodes = [convert]
+    nodes, image = [_convert(request)], "rgb_image"
+    size, info = (request.image_width, request.image_height), request.camera_info_topic
     if given.resize == "stretch":
-        nodes.append(_resize(size, (given.width, given.height), encoding, image, info))
-        size, image, info = (given.width, given.height), "resize/image", "resize/camera_info"
+        size = (given.width, given.height)
+        nodes.append(_resize(request, family, size))
+        image, info = "resize/image", "resize/camera_info"
     encoder = GraphNode(
         "dnn_image_encoder",
         "isaac_ros_dnn_image_encoder",
@@ -170,41 +176,26 @@ def _single_encoder(request: GraphRequest) -> list[GraphNode]:
     return [*nodes, encoder]
 
 
-def _chained_encoder(request: GraphRequest) -> list[GraphNode]:
-    given, encoding = request.spec.input, f"{request.spec.input.channels}8"
+def _chained_encoder(request: GraphRequest, family: str) -> list[GraphNode]:
+    given = request.spec.input
     shape = (given.width, given.height)
     # The whole pixels that our own preprocessing resizes to, so that the way back is the same.
     _, content = fit_image(request.image_width, request.image_height, given)
-    size = (request.image_width, request.image_height)
-    nodes = [_resize(size, content, "", request.image_topic, request.camera_info_topic)]
-    image = "resize/image"
+    # Colours first: up to 4.4 PadNode and ImageToTensorNode take rgb8 only, and ResizeNode reserves memory
+    # for three channels, which an image of a ZED (bgra8) would not fit into.
+    nodes, image = [_convert(request), _resize(request, family, content)], "resize/image"
     if content != shape:
-        padding = "CENTER" if given.padding == "center" else "BOTTOM_RIGHT"
-        nodes.append(
-            GraphNode(
-                "pad",
-                "isaac_ros_image_proc",
-                f"{_PROC}::PadNode",
-                {
-                    "output_image_width": given.width,
-                    "output_image_height": given.height,
-                    "padding_type": padding,
-                    "border_type": "CONSTANT",
-                },
-                {"image": image, "padded_image": "padded_image"},
-            )
-        )
+        nodes.append(_pad(request, family))
         image = "padded_image"
     planar, full = [3, given.height, given.width], [1, 3, given.height, given.width]
     return [
         *nodes,
-        _convert(encoding, shape, image),
         GraphNode(
             "image_to_tensor",
             "isaac_ros_tensor_proc",
             f"{_INFER}::ImageToTensorNode",
             {"scale": True, "tensor_name": "image"},
-            {"image": "rgb_image", "tensor": "image_tensor"},
+            {"image": image, "tensor": "image_tensor"},
         ),
         GraphNode(
             "normalize",
@@ -235,38 +226,64 @@ def _chained_encoder(request: GraphRequest) -> list[GraphNode]:
     ]
 
 
-def _resize(
-    size: tuple[int, int], target: tuple[int, int], encoding: str, image: str, camera_info: str
-) -> GraphNode:
+def _resize(request: GraphRequest, family: str, target: tuple[int, int]) -> GraphNode:
+    """To ``target`` pixels, from the converted image."""
+    formats: dict[str, Any] = {"encoding_desired": f"{request.spec.input.channels}8"}
     return GraphNode(
         "resize",
         "isaac_ros_image_proc",
         f"{_PROC}::ResizeNode",
         {
-            "input_width": size[0],
-            "input_height": size[1],
             "output_width": target[0],
             "output_height": target[1],
             # The target has the right aspect already; the node's own rounding must not come into it.
             "keep_aspect_ratio": False,
-            "encoding_desired": encoding,
+            **(formats if family in _GXF_FAMILIES else _memory(target)),
         },
         {
-            "image": image,
-            "camera_info": camera_info,
+            "image": "rgb_image",
+            "camera_info": request.camera_info_topic,
             "resize/image": "resize/image",
             "resize/camera_info": "resize/camera_info",
         },
     )
 
 
-def _convert(encoding: str, size: tuple[int, int], image: str) -> GraphNode:
+def _pad(request: GraphRequest, family: str) -> GraphNode:
+    """To the size of the network's input, from the resized image."""
+    given = request.spec.input
+    return GraphNode(
+        "pad",
+        "isaac_ros_image_proc",
+        f"{_PROC}::PadNode",
+        {
+            "output_image_width": given.width,
+            "output_image_height": given.height,
+            "padding_type": "CENTER" if given.padding == "center" else "BOTTOM_RIGHT",
+            "border_type": "CONSTANT",
+            **({} if family in _GXF_FAMILIES else _memory((given.width, given.height))),
+        },
+        {"image": "resize/image", "padded_image": "padded_image"},
+    )
+
+
+def _memory(size: tuple[int, int]) -> dict[str, Any]:
+    """From 4.5 on ResizeNode and PadNode fail on an image that is larger than a block of their memory."""
+    return {"memory_pool_block_size": 3 * size[0] * size[1]}
+
+
+def _convert(request: GraphRequest) -> GraphNode:
+    """The camera's image in the model's order of channels."""
     return GraphNode(
         "image_format",
         "isaac_ros_image_proc",
         f"{_PROC}::ImageFormatConverterNode",
-        {"encoding_desired": encoding, "image_width": size[0], "image_height": size[1]},
-        {"image_raw": image, "image": "rgb_image"},
+        {
+            "encoding_desired": f"{request.spec.input.channels}8",
+            "image_width": request.image_width,
+            "image_height": request.image_height,
+        },
+        {"image_raw": request.image_topic, "image": "rgb_image"},
     )
 
 
@@ -338,7 +355,7 @@ def _decoder(request: GraphRequest, family: str) -> GraphNode:
             dbscan_threshold_athr=0.0,
             dbscan_clustering_algorithm=1,
         )
-    if family in ("4.5", "4.6"):
+    if family not in _GXF_FAMILIES:
         parameters.update(cov_tensor_name=_COVERAGE, bbox_tensor_name=_BOXES)
     return GraphNode(
         "detectnet_decoder",
