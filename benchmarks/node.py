@@ -106,8 +106,9 @@ def _options() -> argparse.Namespace:
     add("--reliability", default="best_effort", choices=("best_effort", "reliable"), help="of the images")
     add("--rmw", help="RMW_IMPLEMENTATION; that of the environment if left out")
     add("--peer", action="append", default=[], choices=peers(), help="measure it as well; repeatable")
-    add("--command", help="measure this node instead of the package's")
-    add("--name", help="what to call it")
+    add("--command", action="append", help="measure this node instead of the package's; repeatable")
+    add("--beside", action="store_true", help="measure the package's node as well as those of --command")
+    add("--name", action="append", help="what to call it; for several, one each")
     add("--image-topic", default="/image", help="where it listens (default: %(default)s)")
     add("--detections-topic", default="/detections", help="where it answers (default: %(default)s)")
     add("--type", default=DETECTIONS, help="of the answer; needs a header")
@@ -128,6 +129,11 @@ def _options() -> argparse.Namespace:
         setattr(options, name, rates)
     if not options.rates and not options.overhead_rates:
         parser.error("--rates and --overhead-rates: expected a rate in one of them")
+    if options.beside and not options.command:
+        parser.error("--beside: expected --command as well")
+    names, nodes = len(options.name or []), len(options.command or [""])
+    if names not in (0, nodes):
+        parser.error(f"--name: expected {nodes}, one for each node that is measured, found {names}")
     if options.rounds < 1:
         parser.error("--rounds: expected more than 0")
     return options

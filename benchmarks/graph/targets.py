@@ -16,6 +16,7 @@ from graph.steps import wait_for_answers
 PEERS = Path(__file__).resolve().parents[1] / "peers"
 DETECTIONS = "vision_msgs/msg/Detection2DArray"
 ECHO = "echo_node"
+OWN = "palletjack_detector"
 
 
 def peers() -> list[str]:
@@ -36,26 +37,18 @@ class Target:
 
 
 def targets(options: argparse.Namespace, environment: dict[str, str]) -> list[Target]:
-    """The package's node, or the one that --command starts, and then the peers."""
+    """The package's node, those that --command starts instead or --beside it, and then the peers."""
     model = options.model.resolve()
-    topics = (options.image_topic, options.detections_topic, options.type)
+    topics = (options.image_topic, options.detections_topic)
     if options.command:
-        command = shlex.split(options.command)
-        found = [Target(options.name or Path(command[0]).name, command, False, *topics)]
+        # The topics that are named are the other nodes'.
+        found = [_own_node(options, OWN, model)] if options.beside else []
+        commands = [shlex.split(command) for command in options.command]
+        names = options.name or [Path(command[0]).name for command in commands]
+        for name, command in zip(names, commands, strict=True):
+            found.append(Target(name, command, False, *topics, options.type))
     else:
-        command = ["ros2", "run", "palletjack_detection", "palletjack_detector", "--ros-args"]
-        for name, value in {
-            "model_dir": model,
-            "threads": options.threads,
-            "precision": options.precision,
-            "backend": options.backend,
-            "spinning": options.spinning,
-            "reliability": options.reliability,
-            "image_topic": options.image_topic,
-        }.items():
-            command += ["-p", f"{name}:={value}"]
-        command += ["-r", f"detections:={options.detections_topic}"]
-        found = [Target(options.name or "palletjack_detector", command, True, *topics)]
+        found = [_own_node(options, *(options.name or [OWN]), model, *topics)]
     settings = ["--threads", str(options.threads), "--precision", options.precision]
     settings += ["--spinning", options.spinning, "--backend", options.backend]
     settings += ["--reliability", options.reliability]
@@ -63,6 +56,28 @@ def targets(options: argparse.Namespace, environment: dict[str, str]) -> list[Ta
         program = [ros_python(environment), str(PEERS / f"{peer}.py"), "--model", str(model)]
         found.append(Target(peer, program + settings, peer != ECHO))
     return found
+
+
+def _own_node(
+    options: argparse.Namespace,
+    name: str,
+    model: Path,
+    image: str = Target.image_topic,
+    answer: str = Target.answer_topic,
+) -> Target:
+    command = ["ros2", "run", "palletjack_detection", "palletjack_detector", "--ros-args"]
+    for parameter, value in {
+        "model_dir": model,
+        "threads": options.threads,
+        "precision": options.precision,
+        "backend": options.backend,
+        "spinning": options.spinning,
+        "reliability": options.reliability,
+        "image_topic": image,
+    }.items():
+        command += ["-p", f"{parameter}:={value}"]
+    command += ["-r", f"detections:={answer}"]
+    return Target(name, command, True, image, answer)
 
 
 @dataclass(frozen=True)

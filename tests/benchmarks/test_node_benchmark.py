@@ -134,6 +134,45 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=240)
 
 
+def test_commands_are_measured_instead_of_the_packages_node_or_beside_it(node: ModuleType) -> None:
+    targets = importlib.import_module("graph.targets").targets
+    options = {"model": Path("m"), "threads": 2, "precision": "auto", "backend": "auto", "peer": []}
+    options |= {"spinning": "never", "reliability": "reliable", "name": None, "type": "other_msgs/msg/Boxes"}
+    options |= {"image_topic": "/front", "detections_topic": "/other/boxes"}
+    commands = {"command": ["other --flag 'a b'", "third"]}
+    alone = targets(argparse.Namespace(**options, **commands, beside=False), {})
+    assert [t.name for t in alone] == ["other", "third"]
+    assert [t.command for t in alone] == [["other", "--flag", "a b"], ["third"]]
+    named = argparse.Namespace(**{**options, "name": ["b", "c"]}, **commands, beside=False)
+    assert [t.name for t in targets(named, {})] == ["b", "c"]
+    own, *others = targets(argparse.Namespace(**options, **commands, beside=True), {})
+    assert others == alone
+    assert {(t.image_topic, t.answer_topic, t.answer_type) for t in others} == {
+        ("/front", "/other/boxes", "other_msgs/msg/Boxes")
+    }
+    # The named topics are those of the commands: the package's node keeps its own.
+    assert (own.name, own.own_library) == ("palletjack_detector", True)
+    assert (own.image_topic, own.answer_topic) == ("/image", "/detections")
+    assert own.answer_type == "vision_msgs/msg/Detection2DArray"
+    assert "image_topic:=/image" in own.command
+    (without,) = targets(argparse.Namespace(**{**options, "name": ["ours"]}, command=None, beside=False), {})
+    assert (without.name, without.image_topic) == ("ours", "/front")
+    assert "image_topic:=/front" in without.command
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--beside",), "--beside: expected --command as well"),
+        (("--command", "a", "--command", "b", "--name", "a"), "--name: expected 2, one for each node"),
+    ],
+)
+def test_names_that_do_not_fit_the_commands_are_refused(words: tuple[str, ...], message: str) -> None:
+    done = run(*words)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
 @pytest.mark.ros
 @pytest.mark.long
 def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
@@ -184,14 +223,16 @@ def test_any_node_is_measured_by_its_command_and_topics(tmp_path: Path) -> None:
     command += f" -p model_dir:={model} -p image_topic:=/front/pixels -r detections:=boxes"
     topics = ("--image-topic", "/front/pixels", "--detections-topic", "/other/boxes")
     words = ("--model", str(model), "--size", "320x180", "--seconds", "0.5", "--overhead-rates", "10")
-    once = ("--rounds", "1", "--rates", "", "--name", "other", "--out", str(out))
+    once = ("--rounds", "1", "--rates", "", "--name", "other", "--beside", "--out", str(out))
     done = run(*words, "--command", command, *topics, *once)
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())
     assert document["nodes"] == []
     (entry,) = document["overhead"][0]["rates"]
-    assert list(entry["nodes"]) == ["other"]
-    assert entry["nodes"]["other"]["answered"] > 0
+    assert list(entry["nodes"]) == ["palletjack_detector", "other"]
+    for found in entry["nodes"].values():
+        assert found["answered"] > 0
+    assert "over_library_ms" in entry["nodes"]["palletjack_detector"]
     assert "over_library_ms" not in entry["nodes"]["other"]  # who knows what network it runs
     assert not out.with_suffix(".png").exists()  # it shows the highest rates alone
 
