@@ -9,13 +9,14 @@ import json
 import sys
 import time
 
+import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import (
     Detection2D,
@@ -38,14 +39,17 @@ class Robot(Node):
         self.transforms = self.create_publisher(TFMessage, "/tf_static", latched)
         self.info = self.create_publisher(CameraInfo, "camera_info", 5)
         self.images = self.create_publisher(Image, "image", 5)
+        self.compressed = self.create_publisher(CompressedImage, "image/compressed", 5)
         self.depth = self.create_publisher(Image, "depth", 5)
         self.detections = self.create_publisher(Detection2DArray, "detections", 10)
-        self.got: dict[str, list] = {"detections_3d": [], "tracked": [], "pictures": [], "markers": []}
+        kinds = ("detections_3d", "tracked", "pictures", "from_compressed", "markers")
+        self.got: dict[str, list] = {name: [] for name in kinds}
         self.troubles: dict[str, str] = {}
         for kind, topic, name in (
             (Detection3DArray, "detections_3d", "detections_3d"),
             (Detection2DArray, "tracked_detections", "tracked"),
             (Image, "detections_image", "pictures"),
+            (Image, "image_from_compressed", "from_compressed"),
             (MarkerArray, "markers", "markers"),
         ):
             self.create_subscription(kind, topic, self.got[name].append, 20)
@@ -74,6 +78,9 @@ class Robot(Node):
         image.header.stamp, image.header.frame_id = stamp, "camera"
         image.data.frombytes(np.full((HEIGHT, WIDTH, 3), 90, np.uint8).tobytes())
         self.images.publish(image)
+        packed = CompressedImage(header=image.header, format="png")
+        packed.data = cv2.imencode(".png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))[1].tobytes()
+        self.compressed.publish(packed)
         if "depth" in parts:
             depth = Image(width=WIDTH, height=HEIGHT, encoding="16UC1", step=2 * WIDTH)
             depth.header = image.header
@@ -115,6 +122,7 @@ class Robot(Node):
             "frames": [message.header.frame_id for message in self.got["detections_3d"]],
             "ids": [[d.id for d in message.detections] for message in self.got["tracked"]],
             "pictures": [_coloured(message) for message in self.got["pictures"]],
+            "from_compressed": [_coloured(message) for message in self.got["from_compressed"]],
             "texts": [m.text for message in self.got["markers"][-1:] for m in message.markers if m.text],
             "troubles": dict(self.troubles),
         }

@@ -23,6 +23,11 @@ NODES = {
     "palletjack_locator": ("depth_topic:=depth", "object_depth_m:=0.0"),
     "palletjack_tracker": ("rate_hz:=8.0",),
     "palletjack_visualizer": (),
+    "palletjack_visualizer of compressed images": (
+        "image_transport:=compressed",
+        "__node:=second_visualizer",
+        "detections_image:=image_from_compressed",
+    ),
     "palletjack_recorder": (),
 }
 
@@ -33,9 +38,11 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """A node of the package in a session of its own; it must end in order when interrupted."""
     ros2 = shutil.which("ros2", path=environment["PATH"]) or "ros2"
-    words = [word for value in parameters for word in ("-p", value)]
+    # Names of the node and of topics are remapped, all else are parameters.
+    remapped = ("__node:=", "detections_image:=")
+    words = [word for value in parameters for word in ("-r" if value.startswith(remapped) else "-p", value)]
     node = subprocess.Popen(
-        [ros2, "run", "palletjack_detection", executable, "--ros-args", *words],
+        [ros2, "run", "palletjack_detection", executable.split()[0], "--ros-args", *words],
         env=environment,
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -61,7 +68,7 @@ def outcome(graph_environment: dict[str, str], tmp_path: Path) -> dict[str, Any]
             stack.enter_context(running(graph_environment, executable, *parameters, *extra))
         done = subprocess.run(
             # The recorder subscribes only once the probe publishes.
-            [ros_python(graph_environment), str(PROBE), "4"],
+            [ros_python(graph_environment), str(PROBE), "5"],
             env=graph_environment,
             capture_output=True,
             text=True,
@@ -87,6 +94,7 @@ def test_the_nodes_around_the_detector(outcome: dict[str, Any]) -> None:
     assert floor["places"][-1][1][2] > 1.0, "the second one stands to the left"
     assert any("3.0 m" in text or "2.9 m" in text or "3.1 m" in text for text in floor["texts"])
     assert min(floor["pictures"]) > 400
+    assert min(floor["from_compressed"]) > 400
 
     ids = [row for row in floor["ids"] if all(row)]
     assert len(ids) >= 5

@@ -179,6 +179,17 @@ def test_a_driver_publishes_on_the_topics_that_are_asked_for(
     assert process(found, "palletjack_detector")["parameters"]["image_topic"] == "front"
 
 
+def test_compressed_images_are_drawn_on_and_recorded_as_they_are_detected_in(
+    bare: LaunchExpander, files: dict[str, str]
+) -> None:
+    both = {"visualize": "true", "record": "true", "image_topic": "front/image"}
+    for transport, topic in (("raw", "front/image"), ("compressed", "front/image/compressed")):
+        found = bare.expand("detect.launch.py", image_transport=transport, **both, **files)
+        drawn = process(found, "palletjack_visualizer")["parameters"]
+        assert (drawn["image_topic"], drawn["image_transport"]) == ("front/image", transport)
+        assert process(found, "palletjack_recorder")["remappings"]["image"] == topic
+
+
 def test_the_bag_and_the_zed_start_with_what_they_need(
     expander: LaunchExpander, files: dict[str, str]
 ) -> None:

@@ -139,13 +139,15 @@ def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
     tracked = given["track"] == "true"
     boxes = {"detections": "tracked_detections"} if tracked else {}
     info = {"camera_info": given["camera_info_topic"]}
-    image = {"image_topic": given["image_topic"]}
+    transport = given["image_transport"]
+    image = {"image_topic": given["image_topic"], "image_transport": transport}
+    published = given["image_topic"] + ("/compressed" if transport == "compressed" else "")
     bag = {"output": str(bag_folder(given["record_to"]))}
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         "track": ("palletjack_tracker", {}, {}),
         "locate": ("palletjack_locator", {}, {**boxes, **info}),
         "visualize": ("palletjack_visualizer", image, boxes),
-        "record": ("palletjack_recorder", bag, {**info, "image": given["image_topic"]}),
+        "record": ("palletjack_recorder", bag, {**info, "image": published}),
     }
     nodes: list[LaunchDescriptionEntity] = []
     for argument, (executable, parameters, remappings) in wanted.items():

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
-from palletjack_detection.image_conversion import ImageRefused, image_to_rgb
+from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import rgb_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
@@ -26,6 +26,13 @@ IMAGES_KEPT = 30
 RATE_WINDOW = 30
 PARAMETERS = (
     ParameterSpec("image_topic", "image", "Topic of the images.", fixed=True),
+    ParameterSpec(
+        "image_transport",
+        "raw",
+        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <image_topic>/compressed.",
+        choices=("raw", "compressed"),
+        fixed=True,
+    ),
     ParameterSpec("max_rate_hz", 10.0, "Draw at most this many images in a second.", 0.1, 240.0),
 )
 Stamp = tuple[int, int]
@@ -40,18 +47,20 @@ class VisualizerNode(Node):
             settings = declare(self, PARAMETERS)
         except ValueError as error:
             raise StartupError(str(error)) from error
-        self._images: OrderedDict[Stamp, Image] = OrderedDict()
+        self._images: OrderedDict[Stamp, Image | CompressedImage] = OrderedDict()
         self._waiting: OrderedDict[Stamp, Detection2DArray] = OrderedDict()
         self._times: deque[float] = deque(maxlen=RATE_WINDOW)
         self._last_drawn = -np.inf
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._publisher = self.create_publisher(Image, "detections_image", 2)
         sensor = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(Image, settings["image_topic"], self._on_image, sensor)
+        compressed = settings["image_transport"] == "compressed"
+        topic = settings["image_topic"] + ("/compressed" if compressed else "")
+        self.create_subscription(CompressedImage if compressed else Image, topic, self._on_image, sensor)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Detection3DArray, "detections_3d", self._on_places, 10)
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         _keep(self._images, _stamp(message), message, IMAGES_KEPT)
 
     def _on_detections(self, message: Detection2DArray) -> None:
@@ -126,7 +135,9 @@ def _ranges(message: Detection3DArray) -> dict[tuple[str, float], float]:
     return ranges
 
 
-def _to_rgb(message: Image) -> Any:
+def _to_rgb(message: Image | CompressedImage) -> Any:
+    if isinstance(message, CompressedImage):
+        return compressed_to_rgb(format=message.format, data=message.data)
     return image_to_rgb(
         encoding=message.encoding,
         width=message.width,
