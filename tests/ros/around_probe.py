@@ -39,7 +39,7 @@ class Robot(Node):
         self.transforms = self.create_publisher(TFMessage, "/tf_static", latched)
         self.info = self.create_publisher(CameraInfo, "camera_info", 5)
         self.images = self.create_publisher(Image, "image", 5)
-        self.compressed = self.create_publisher(CompressedImage, "image/compressed", 5)
+        self.compressed = self.create_publisher(CompressedImage, "packed/compressed", 5)
         self.depth = self.create_publisher(Image, "depth", 5)
         self.detections = self.create_publisher(Detection2DArray, "detections", 10)
         kinds = ("detections_3d", "tracked", "pictures", "from_compressed", "markers")

@@ -24,6 +24,7 @@ NODES = {
     "palletjack_tracker": ("rate_hz:=8.0",),
     "palletjack_visualizer": (),
     "palletjack_visualizer of compressed images": (
+        "image_topic:=packed",
         "image_transport:=compressed",
         "__node:=second_visualizer",
         "detections_image:=image_from_compressed",
