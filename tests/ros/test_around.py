@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,21 @@ def test_a_bag_is_never_written_over(graph_environment: dict[str, str], tmp_path
         )
         assert done.returncode == 1
         assert message in done.stdout + done.stderr
+
+
+def test_a_recorder_that_is_started_again_records_beside_its_first_bag(
+    graph_environment: dict[str, str], tmp_path: Path
+) -> None:
+    bag, again = tmp_path / "bag", tmp_path / "bag_2"
+    bag.mkdir()
+    (bag / "bag.mcap").write_bytes(b"cut off")
+    with running(graph_environment, "palletjack_recorder", f"output:={bag}", "started_again:=true"):
+        deadline = time.monotonic() + 30.0
+        while not again.is_dir() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.0)  # SIGINT before the node spins would end Python, not the node
+    assert list(again.glob("*.mcap"))
+    assert (bag / "bag.mcap").read_bytes() == b"cut off"
 
 
 def test_rviz_and_foxglove_show_topics_that_the_nodes_publish() -> None:

@@ -218,6 +218,7 @@ def test_the_bag_and_the_zed_start_with_what_they_need(
             "backend:=isaac_ros needs the package isaac_ros_detectnet: sudo apt install",
         ),
         ({"lifecycle": "always"}, "lifecycle"),
+        ({"record": "true", "record_to": "/"}, "record_to: expected a folder that is not there yet, found /"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(

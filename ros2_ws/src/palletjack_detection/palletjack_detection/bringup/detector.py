@@ -126,8 +126,15 @@ class BringUp:
 
 
 def bag_folder(text: str) -> Path:
-    """Return the folder to record into: ``text``, or one named by the time in the folder of the launch."""
-    return Path(text or f"palletjack_{datetime.now():%Y%m%d_%H%M%S}").expanduser().absolute()
+    """Return the folder to record into: ``text``, or one named by the time in the folder of the launch.
+
+    Raises:
+        FileExistsError: it is there already.
+    """
+    folder = Path(text or f"palletjack_{datetime.now():%Y%m%d_%H%M%S}").expanduser().absolute()
+    if folder.exists():
+        raise FileExistsError(f"record_to: expected a folder that is not there yet, found {folder}")
+    return folder
 
 
 def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
@@ -135,6 +142,7 @@ def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
 
     Raises:
         PackageMissing: one that is asked for is not in this build.
+        FileExistsError: something lies where the bag is to be.
     """
     tracked = given["track"] == "true"
     boxes = {"detections": "tracked_detections"} if tracked else {}
@@ -142,7 +150,10 @@ def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
     transport = given["image_transport"]
     image = {"image_topic": given["image_topic"], "image_transport": transport}
     published = given["image_topic"] + ("/compressed" if transport == "compressed" else "")
-    bag = {"output": str(bag_folder(given["record_to"]))}
+    # A recorder that died must not stumble over its own bag when it is started again.
+    bag: dict[str, Any] = {"started_again": True}
+    if given["record"] == "true":
+        bag["output"] = str(bag_folder(given["record_to"]))
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         "track": ("palletjack_tracker", {}, {}),
         "locate": ("palletjack_locator", {}, {**boxes, **info}),

@@ -6,6 +6,7 @@ publishes it. The bag is closed in order on SIGINT and SIGTERM.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,12 @@ DEFAULT_TOPICS = (
 PARAMETERS = (
     ParameterSpec("output", "", "Folder of the bag; it must not be there yet.", fixed=True),
     ParameterSpec(
+        "started_again",
+        False,
+        "Where the folder is there, record into one beside it, named output_2 and so on.",
+        fixed=True,
+    ),
+    ParameterSpec(
         "topics", DEFAULT_TOPICS, "Topics to record, separated by commas; each once it is there.", fixed=True
     ),
     ParameterSpec(
@@ -53,7 +60,8 @@ class RecorderNode(Node):
             self.resolve_topic_name(t.strip()) for t in settings["topics"].split(",") if t.strip()
         ]
         self._limit = settings["max_megabytes"] * MEGABYTE
-        self._bag = Bag(Path(settings["output"]).expanduser())
+        folder = Path(settings["output"]).expanduser()
+        self._bag = Bag(free_folder(folder) if settings["started_again"] else folder)
         self._bytes = self._messages = 0
         self._trouble = ""
         self._heard: dict[str, Any] = {}
@@ -132,6 +140,12 @@ class RecorderNode(Node):
             )
         )
         self._diagnostics.publish(message)
+
+
+def free_folder(wanted: Path) -> Path:
+    """Return ``wanted``, or the first of wanted_2, wanted_3, ... that is not there yet."""
+    numbered = (wanted.with_name(f"{wanted.name}_{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([wanted], numbered) if not path.exists())
 
 
 class Bag:
