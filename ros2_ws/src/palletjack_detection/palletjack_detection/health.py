@@ -23,11 +23,15 @@ LATENCY_SAMPLES = 512
 
 @dataclass(frozen=True)
 class HealthReport:
-    """Level, one sentence that says what is wrong and what to do, and the numbers as strings."""
+    """Level, one sentence that says what is wrong and what to do, and the numbers as strings.
+
+    ``silent``: what is wrong is that no image comes in.
+    """
 
     level: int
     message: str
     values: tuple[tuple[str, str], ...]
+    silent: bool = False
 
 
 class DetectorHealth:
@@ -97,32 +101,33 @@ class DetectorHealth:
         with self._lock:
             now = self._clock()
             self._forget_old_times(now)
-            level, message = self._judge(now)
-            return HealthReport(level, message, tuple(self._values(now)))
+            level, message, silent = self._judge(now)
+            return HealthReport(level, message, tuple(self._values(now)), silent)
 
     def _forget_old_times(self, now: float) -> None:
         while self._finish_times and self._finish_times[0] < now - WINDOW_S:
             self._finish_times.popleft()
 
-    def _judge(self, now: float) -> tuple[int, str]:
+    def _judge(self, now: float) -> tuple[int, str, bool]:
+        """Level, sentence, and whether it is about silence."""
         if self._phase:
-            return self._phase_level, self._phase
+            return self._phase_level, self._phase, False
         failed_at, failure = self._last_failure
         if now - failed_at <= WINDOW_S:
-            return ERROR, f"Detection failed: {failure}"
+            return ERROR, f"Detection failed: {failure}", False
         refused_at, refusal = self._last_refusal
         if now - refused_at <= WINDOW_S:
             level = WARN if self._finish_times else ERROR
-            return level, f"Images are refused, check the camera driver: {refusal}"
+            return level, f"Images are refused, check the camera driver: {refusal}", False
         if self._last_received is None:
             waited = now - self._started
             if waited <= self._stale_after_s:
-                return OK, "Waiting for the first image"
-            return WARN, f"No image in {waited:.0f} s, check the image topic and the camera"
+                return OK, "Waiting for the first image", False
+            return WARN, f"No image in {waited:.0f} s, check the image topic and the camera", True
         age = now - self._last_received
         if age > self._stale_after_s:
-            return WARN, f"No image for {age:.0f} s, check the camera"
-        return OK, "Detecting"
+            return WARN, f"No image for {age:.0f} s, check the camera", True
+        return OK, "Detecting", False
 
     def _values(self, now: float) -> list[tuple[str, str]]:
         span = min(WINDOW_S, max(now - self._started, 1e-9))

@@ -20,6 +20,7 @@ from vision_msgs.msg import Detection2DArray
 from palletjack_detection.mapper_health import MapperHealth
 from palletjack_detection.model_folder import load_model_spec
 from palletjack_detection.network_boxes import NetworkBoxMapper
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.mapper_parameters import PARAMETERS
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
@@ -120,7 +121,7 @@ class DetectionMapperNode(Node):
         array.status.append(
             DiagnosticStatus(
                 level=bytes([judgement.level]),
-                name=f"{self.get_name()}: detection",
+                name=diagnostic_name(self, "detection"),
                 message=judgement.message,
                 hardware_id=name,
                 values=[KeyValue(key=key, value=value) for key, value in values],

@@ -32,6 +32,7 @@ from palletjack_detection.health import ERROR, OK, WARN, DetectorHealth, HealthR
 from palletjack_detection.image_conversion import ImageRefused
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
 from palletjack_detection.nodes.detector_parameters import PARAMETERS
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.image_intake import ImageIntake
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.managed_node import ManagedNode
@@ -179,7 +180,8 @@ class DetectorNode(ManagedNode):
         if self._active and self._enabled:
             self._health.set_phase(OK, "")
         elif self._active:
-            self._health.set_phase(OK, f"Disabled, call {self.get_name()}/enable with true to detect")
+            switch = f"{self.get_fully_qualified_name()}/enable"
+            self._health.set_phase(OK, f"Disabled, call {switch} with true to detect")
         elif self._problem:
             self._health.set_phase(ERROR, f"Not configured, mend this and configure again: {self._problem}")
         elif self._detector is None:
@@ -291,12 +293,14 @@ class DetectorNode(ManagedNode):
         if (temperature := hottest_zone()) is not None:
             values.append(("temperature_c", f"{temperature.celsius:.1f} ({temperature.zone})"))
         level, message, build = report.level, report.message, self._build
+        if report.silent and (intake := self._intake):
+            message = f"{message}: {intake.why_silent()}"
         if build is not None and (note := build.note):
             message = f"{message}; {note}"
             level = max(level, WARN) if build.failure else level
         return DiagnosticStatus(
             level=bytes([level]),
-            name=f"{self.get_name()}: detection",
+            name=diagnostic_name(self, "detection"),
             message=message,
             hardware_id=dict(values).get("model", ""),
             values=[KeyValue(key=key, value=value) for key, value in values],

@@ -16,11 +16,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from palletjack_detection.newest_slot import NewestSlot
+from palletjack_detection.silence import Offer, why_silent
 
 # A wake-up for the case that the context ends and nobody closes the intake.
 LONGEST_WAIT_NS = 1_000_000_000
@@ -52,6 +53,8 @@ class ImageIntake:
         failed: Callable[[Exception], None],
     ) -> None:
         self._node, self._kind, self._heard, self._failed = node, kind, heard, failed
+        package = kind.__module__.split(".")[0]
+        self._wanted = Offer(f"{package}/msg/{kind.__name__}", qos.reliability == ReliabilityPolicy.RELIABLE)
         self._slot: NewestSlot[bytes] = NewestSlot()
         self._closing = False
         group = NotForTheExecutor()
@@ -65,6 +68,15 @@ class ImageIntake:
     def take(self, due: float) -> bytes | None:
         """Wait until ``due`` (time.monotonic) and for an image; the newest one, or None once closed."""
         return self._slot.take() if self._slot.wait_until(due) else None
+
+    def why_silent(self) -> str:
+        """What the publishers of the topic have to do with no image coming in."""
+        topic = self._subscription.topic_name
+        offers = [
+            Offer(found.topic_type, found.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
+            for found in self._node.get_publishers_info_by_topic(topic)
+        ]
+        return why_silent(topic, self._wanted, offers)
 
     def close(self) -> None:
         """End the subscription; what still waits is dropped, and ``take`` returns None."""

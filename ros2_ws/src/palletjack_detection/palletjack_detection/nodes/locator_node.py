@@ -31,6 +31,7 @@ from palletjack_detection.nodes.camera_messages import (
     depth_from_message,
     mount_from_transform,
 )
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.location_messages import Located, locations_to_markers, locations_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
@@ -197,7 +198,7 @@ class LocatorNode(Node):
         message.status.append(
             DiagnosticStatus(
                 level=DiagnosticStatus.WARN if trouble else DiagnosticStatus.OK,
-                name=f"{self.get_name()}: location",
+                name=diagnostic_name(self, "location"),
                 message=trouble or "placing detections",
                 values=[KeyValue(key=key, value=str(value)) for key, value in self._counts.items()],
             )

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosidl_runtime_py.utilities import get_message
 
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 
@@ -134,7 +135,7 @@ class RecorderNode(Node):
         message.status.append(
             DiagnosticStatus(
                 level=DiagnosticStatus.WARN if self._trouble else DiagnosticStatus.OK,
-                name=f"{self.get_name()}: recording",
+                name=diagnostic_name(self, "recording"),
                 message=self._trouble or "recording",
                 values=[KeyValue(key=key, value=value) for key, value in values.items()],
             )

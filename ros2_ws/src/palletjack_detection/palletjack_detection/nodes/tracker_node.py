@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from vision_msgs.msg import Detection2DArray
 
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_with_order
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
@@ -87,7 +88,7 @@ class TrackerNode(Node):
         message.status.append(
             DiagnosticStatus(
                 level=DiagnosticStatus.WARN if self._trouble else DiagnosticStatus.OK,
-                name=f"{self.get_name()}: tracking",
+                name=diagnostic_name(self, "tracking"),
                 message=self._trouble or "tracking",
                 values=[KeyValue(key="objects_so_far", value=str(self._last_count))],
             )
