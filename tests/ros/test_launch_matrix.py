@@ -143,8 +143,12 @@ def test_every_backend_with_every_camera(
     image = {"isaac_sim": "/rgb", "zed": "zed/zed_node/rgb/color/rect/image"}.get(camera, "image")
     if backend == "isaac_ros":
         assert detector["respawn"]
-        first = found["components"][0]["remappings"]
-        assert first["image_raw"] == (image if image.startswith("/") else f"/robot/{image}")
+        first = found["components"][0]
+        assert first["remappings"]["image_raw"] == (image if image.startswith("/") else f"/robot/{image}")
+        # Isaac ROS's DEFAULT is reliable, and hears no best-effort camera: whatever hears the camera is told.
+        heard = [item for item in found["components"] if "camera_info" in item["remappings"]]
+        qos = {item["parameters"]["input_qos"][1] for item in (first, *heard)}
+        assert qos == {"DEFAULT" if camera == "video" else "SENSOR_DATA"}
     else:
         assert found["components"] == []
         assert detector["parameters"].get("backend", "auto") == backend

@@ -239,13 +239,12 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         given["use_sim_time"] = "true" if given["camera"] in SIMULATED_TIME else "false"
     camera = camera_actions(given)
     respawn = given["respawn"] == "true" or (given["respawn"] == "auto" and not camera.finite)
+    if given["reliability"] == "auto":
+        given["reliability"] = "reliable" if camera.reliable else "best_effort"
     if given["backend"] == "isaac_ros":
         detector = isaac_ros_actions(given, share)
     else:
-        reliability = given["reliability"]
-        if reliability == "auto":
-            reliability = "reliable" if camera.reliable else "best_effort"
-        detector = detector_actions(given, share, reliability=reliability, respawn=respawn)
+        detector = detector_actions(given, share, respawn=respawn)
     return [*detector, *consumers(given), *camera.entities]
 
 

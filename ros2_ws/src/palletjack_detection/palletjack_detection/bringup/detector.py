@@ -44,15 +44,15 @@ def params_file(text: str, share: Path) -> str:
 
 
 def detector_actions(
-    given: Mapping[str, str], share: Path, *, reliability: str, respawn: bool
+    given: Mapping[str, str], share: Path, *, respawn: bool
 ) -> list[LaunchDescriptionEntity]:
-    """Return the detector, brought to work as the argument ``lifecycle`` says."""
+    """Return the detector, brought to work as the argument ``lifecycle`` says; "reliability" is not auto."""
     parameters: dict[str, Any] = {
         "image_topic": given["image_topic"],
         "model_dir": str(model_folder(given["model"], share)),
         "score_threshold": number(given, "score_threshold", -1.0, 1.0),
         "image_transport": given["image_transport"],
-        "reliability": reliability,
+        "reliability": given["reliability"],
         "autostart": given["lifecycle"] == "autostart",
     }
     # What is left at its default here is for params_file to say.

@@ -85,6 +85,7 @@ def graph_request(given: Mapping[str, str], share: Path) -> GraphRequest:
         inference=given["inference"],
         clustering=given["isaac_clustering"],
         triton_repository=engine.parent / f"triton.{engine.stem}" if given["inference"] == "triton" else None,
+        reliable=given["reliability"] == "reliable",
     )
     build_graph(request)
     if request.inference == "triton":

@@ -58,6 +58,7 @@ def _given(interface_specs: dict[str, Any]) -> dict[str, str]:
         "camera": "topic",
         "use_sim_time": "false",
         "image_transport": "raw",
+        "reliability": "best_effort",
         "image_topic": IMAGE,
         "camera_info_topic": CAMERA_INFO,
         "image_width": str(size["width"]),

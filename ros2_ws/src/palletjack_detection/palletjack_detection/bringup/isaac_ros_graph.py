@@ -42,7 +42,8 @@ class GraphRequest:
     """What to build. ``image_width`` and ``image_height`` are those of the camera, in pixels.
 
     ``engine`` is the TensorRT engine of the model. ``triton_repository`` holds one model, of the name
-    ``spec.name``. Topics are absolute.
+    ``spec.name``. Topics are absolute. ``reliable``: QoS of the subscriptions to the camera; not reliable
+    hears every camera.
     """
 
     spec: ModelSpec
@@ -56,6 +57,12 @@ class GraphRequest:
     inference: str = "tensorrt"
     clustering: str = "mapper"
     triton_repository: Path | None = None
+    reliable: bool = False
+
+    @property
+    def camera_qos(self) -> str:
+        """In Isaac ROS's words: its DEFAULT is reliable, and would hear no best-effort camera."""
+        return "DEFAULT" if self.reliable else "SENSOR_DATA"
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,7 @@ def _single_encoder(request: GraphRequest, family: str) -> list[GraphNode]:
             "enable_padding": True,
             "image_mean": list(given.mean),
             "image_stddev": list(given.stddev),
+            "input_qos": request.camera_qos,
         },
         {"image": image, "camera_info": info, "tensors": "tensor_pub"},
     )
@@ -238,6 +246,7 @@ def _resize(request: GraphRequest, family: str, target: tuple[int, int]) -> Grap
             "output_height": target[1],
             # The target has the right aspect already; the node's own rounding must not come into it.
             "keep_aspect_ratio": False,
+            "input_qos": request.camera_qos,
             **(formats if family in _GXF_FAMILIES else _memory(target)),
         },
         {
@@ -282,6 +291,7 @@ def _convert(request: GraphRequest) -> GraphNode:
             "encoding_desired": f"{request.spec.input.channels}8",
             "image_width": request.image_width,
             "image_height": request.image_height,
+            "input_qos": request.camera_qos,
         },
         {"image_raw": request.image_topic, "image": "rgb_image"},
     )
