@@ -20,7 +20,7 @@ def seen(*boxes: tuple[float, float, float], names: tuple[str, ...] = ("palletja
 
 @pytest.fixture
 def tracker() -> Tracker:
-    return Tracker(TrackerSettings(rate_hz=10.0, memory_s=1.0))
+    return Tracker(TrackerSettings(memory_s=1.0))
 
 
 def test_two_objects_that_move_keep_their_identities(tracker: Tracker) -> None:
@@ -52,6 +52,26 @@ def test_an_object_is_known_again_after_a_short_absence(tracker: Tracker) -> Non
         assert len(tracker.update(seen(), step * PERIOD)) == 0
     after = tracker.update(seen((10, 20, 0.9)), 8 * PERIOD)
     assert after[0] == before[0]
+
+
+@pytest.mark.parametrize("rate_hz", [3.0, 10.0, 30.0, 60.0])
+def test_an_unseen_object_is_remembered_by_the_clock_at_any_rate(tracker: Tracker, rate_hz: float) -> None:
+    step = 0
+
+    def watch(seconds: float, found: Detections) -> list[int]:
+        nonlocal step
+        identities: list[int] = []
+        for _ in range(round(seconds * rate_hz)):
+            identities += map(int, tracker.update(found, step / rate_hz))
+            step += 1
+        return identities
+
+    truck = seen((10, 20, 0.9))
+    (first,) = set(watch(2.0, truck))
+    watch(0.67, seen())
+    assert set(watch(1.0, truck)) == {first}
+    watch(1.67, seen())
+    assert first not in watch(1.0, truck)
 
 
 @pytest.mark.parametrize("time", [60.0, 0.0], ids=["a gap", "time that goes back"])

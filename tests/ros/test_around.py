@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.long]
 PROBE = Path(__file__).with_name("around_probe.py")
 NODES = {
     "palletjack_locator": ("depth_topic:=depth", "object_depth_m:=0.0"),
-    "palletjack_tracker": ("rate_hz:=8.0",),
+    "palletjack_tracker": (),
     "palletjack_visualizer": (),
     "palletjack_visualizer of compressed images": (
         "image_topic:=packed",

@@ -5,6 +5,7 @@ The tracker only says which detection is which object; boxes and scores stay tho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +31,11 @@ class TrackingError(RuntimeError):
 class TrackerSettings:
     """``start_score``: a detection from this score starts a track; lower ones only continue one.
     ``max_iou_distance``: 1 - IoU up to which a detection continues a track. ``memory_s``: how long an unseen
-    object keeps its identity. ``rate_hz``: images in a second."""
+    object keeps its identity."""
 
     start_score: float = 0.6
     max_iou_distance: float = 0.8
     memory_s: float = 2.0
-    rate_hz: float = 10.0
 
 
 class Tracker:
@@ -50,7 +50,7 @@ class Tracker:
         self._by_class: dict[str, Any] = {}
         self._ids: dict[tuple[str, int], int] = {}
         self._next_id = 1
-        self._last_time: float | None = None
+        self._times: deque[float] = deque()
         self._make = _byte_tracker()
 
     def update(self, detections: Detections, time_s: float) -> NDArray[np.int64]:
@@ -58,10 +58,11 @@ class Tracker:
 
         Time that goes back, or a gap longer than ``memory_s``, begins anew; identities are never reused.
         """
-        last = self._last_time
-        if last is not None and not 0.0 <= time_s - last <= self._settings.memory_s:
+        if self._times and not 0.0 <= time_s - self._times[-1] <= self._settings.memory_s:
             self._forget()
-        self._last_time = time_s
+        self._times.append(time_s)
+        while time_s - self._times[0] > self._settings.memory_s:
+            self._times.popleft()
         result = np.full(len(detections), UNTRACKED, np.int64)
         for name in {*self._by_class, *detections.class_names}:
             chosen = np.array(
@@ -76,6 +77,8 @@ class Tracker:
         if name not in self._by_class:
             self._by_class[name] = self._make(self._settings)
         tracker = self._by_class[name]
+        # The library counts images, which come at whatever rate the camera and the detector have.
+        tracker.max_time_lost = len(self._times) - 1
         rows = np.column_stack([boxes, scores]).astype(np.float64).reshape(-1, 5)
         tracks = tracker.update(rows, (1, 1), (1, 1))
         # The library keeps every track that ever ended.
@@ -107,6 +110,7 @@ class Tracker:
         return self._ids[key]
 
     def _forget(self) -> None:
+        self._times.clear()
         self._by_class.clear()
         self._ids.clear()
 
@@ -127,8 +131,6 @@ def _byte_tracker() -> Callable[[TrackerSettings], Any]:
             # The library starts a track at 0.1 above its threshold.
             track_thresh=settings.start_score - 0.1,
             match_thresh=settings.max_iou_distance,
-            track_buffer=max(1, round(30 * settings.memory_s)),
-            frame_rate=settings.rate_hz,
         )
         BaseTrack._count = count
         return tracker

@@ -44,7 +44,6 @@ PARAMETERS = (
         60.0,
         fixed=True,
     ),
-    ParameterSpec("rate_hz", _DEFAULT.rate_hz, "Images in a second.", 0.5, 240.0, fixed=True),
 )
 
 
