@@ -17,6 +17,7 @@ missing.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
+from palletjack_detection.nodes.lifetime import END_WITH_PARENT
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
 from palletjack_sim.cameras import camera_model
 from palletjack_sim.ground_truth import GroundTruth
@@ -205,7 +207,9 @@ class RosAutonomy:
     def fault(self, kind: str) -> None:
         """Kill the detector where that is the fault: it is a process of the launch that started this one."""
         if kind == "detector_killed" and self._with_detector:
-            kill_sibling(DETECTOR_EXECUTABLE)
+            # Isaac Sim's python.sh stands between the launch process and this one.
+            launch = os.environ.get(END_WITH_PARENT, "")
+            kill_sibling(DETECTOR_EXECUTABLE, int(launch) if launch.isdigit() else None)
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Publish the wish; return the guard's answer to it. Raises GraphTimeout."""
@@ -220,7 +224,7 @@ class RosAutonomy:
                 return (
                     f"a guard decision on the odometry of {stamp:.3f} s, the last was on that of {had:.3f} s"
                 )
-            if not _same_time(state.number("detections_stamp"), self._frame_stamp):
+            if not self._is_of_newest_frame(state.number("detections_stamp")):
                 return f"a guard decision on the detections of {self._frame_stamp:.3f} s"
             if not _same_velocity(Velocity(state.number("raw_linear"), state.number("raw_angular")), raw):
                 return "a guard decision on this cmd_vel_raw"
@@ -252,6 +256,10 @@ class RosAutonomy:
             gap=state.number("gap"),
             healthy=state.values["healthy"] == "true",
         )
+
+    def _is_of_newest_frame(self, detections_stamp: float) -> bool:
+        """Whether a guard with detections of this stamp has all that there are; a fault may keep all back."""
+        return math.isnan(self._frame_stamp) or _same_time(detections_stamp, self._frame_stamp)
 
     def _exchange(
         self, send: Callable[[], None], missing: Callable[[], str], again: float, *, send_first: bool = True

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.detector.tiny_model import write_tiny_model
 from tests.ros.environment import REPOSITORY, wait_until
@@ -47,7 +48,7 @@ def scenario_file(tmp_path: Path) -> Path:
 
 
 def write_python_sh(folder: Path) -> Path:
-    """What stands in for Isaac Sim's python.sh."""
+    """What stands in for Isaac Sim's python.sh; like that, it starts Python as a child of its own."""
     write_robot(folder / "assets" / NOVA_CARTER.url.lstrip("/"))
     script = folder / "python.sh"
     places = (".", "sdg", "sim", "ros2_ws/src/palletjack_detection")
@@ -55,7 +56,7 @@ def write_python_sh(folder: Path) -> Path:
     script.write_text(
         f'#!/bin/sh\ncd "{REPOSITORY}"\nexport PALLETJACK_FAKE_ASSETS="{folder / "assets"}"\n'
         f'export PYTHONPATH="{paths}:$PYTHONPATH"\n'
-        f'exec "{sys.executable}" -m tests.sim.isaac_sim.run_ros_loop "$@"\n'
+        f'"{sys.executable}" -m tests.sim.isaac_sim.run_ros_loop "$@" || exit 1\n'
     )
     script.chmod(0o755)
     return script
@@ -84,6 +85,30 @@ def test_the_bridge_node_drives_detector_and_guard(
     assert result["distance_m"] > 0.5
 
 
+@pytest.mark.parametrize("kind", ["camera_lost", "detector_killed"])
+def test_faults_set_in_while_the_bridge_goes_on(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path, kind: str
+) -> None:
+    """The bridge publishes pictures by itself: the fault must silence it, or the robot would drive on."""
+    content = yaml.safe_load(SCENARIO)
+    content.update(duration=4.5, objects=[], faults=[{"kind": kind, "at": 2.0}])
+    content["criteria"] = {"must_stop": True, "min_distance": 0.5, "max_fault_stop_s": 2.0}
+    scenario_file.write_text(yaml.safe_dump(content))
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario_file,
+        model=write_tiny_model(tmp_path / "red"),
+        answer_timeout=20,
+        isaac_sim_python=write_python_sh(tmp_path),
+    )
+    code = launch.wait(200)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    assert result["fault_stop_s"] is not None
+    assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
+    assert result["end_to_end_ms"]["p50"] > result["latency_ms"]["p50"]
+
+
 @pytest.mark.parametrize("python", ["", "/opt/no/isaac_sim/python.sh"])
 def test_without_isaac_sim_the_launch_is_refused(
     start_loop: StartLoop, scenario_file: Path, python: str
@@ -101,6 +126,12 @@ def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path
     expected = "./python.sh -m palletjack_sim.isaac_sim.run --scenario"
     wait_until(lambda: expected in launch.text(), 60.0, expected)
     launch.stop()
+
+
+def test_by_hand_cannot_kill_the_detector(start_loop: StartLoop) -> None:
+    launch = start_loop(simulator="isaac_sim", scenario="detector_killed", isaac_sim_python="by_hand")
+    assert launch.wait(60) != 0
+    assert "isaac_sim_python: expected python.sh for detector_killed, found by_hand" in launch.text()
 
 
 def test_ground_truth_as_perception_is_refused(
