@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from palletjack_sim.scenario import Scenario
     from palletjack_sim.verdict import RunResult
 
-SUMMARY_FILE, JUNIT_FILE, REPORT_FILE = "summary.json", "junit.xml", "report.html"
 COMPARISON_FILE, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
@@ -164,9 +163,7 @@ def _launch_name(name: str) -> str:
 
 def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult, Path]]:
     """Carry out the plan with one model, and write what sums it up after each run."""
-    from palletjack_sim.junit import write_junit
-    from palletjack_sim.report import write_report
-    from palletjack_sim.summary import summarize_runs, write_summary
+    from palletjack_sim.outcome import write_outcome
 
     runs: list[tuple[RunResult, Path]] = []
     for name, loaded in plan.scenarios:
@@ -176,11 +173,7 @@ def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult,
             result = _one_run(plan, scenario, name, seed, model, folder)
             typer.secho(_describe(result), fg="green" if result.verdict == "pass" else "red")
             runs.append((result, folder))
-            results = [item for item, _ in runs]
-            summary = summarize_runs(results)
-            write_summary(out / SUMMARY_FILE, summary)
-            write_junit(out / JUNIT_FILE, results)
-            write_report(out / REPORT_FILE, runs, summary)
+            write_outcome(out, runs)
     return runs
 
 

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from palletjack_sim.cameras import QUALITIES
+from palletjack_sim.outcome import write_outcome_of_one
 from palletjack_sim.run import run_episode, write_error
 from palletjack_sim.scenario import ScenarioError, load_scenario
 from palletjack_sim.verdict import ERROR, EXIT_CODES, RunResult
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         if not isinstance(error, (ScenarioError, RuntimeError)):
             traceback.print_exc()
         result = _failed(arguments, f"{type(error).__name__}: {error}")
+    write_outcome_of_one(arguments.out, result)
     print(f"{result.scenario} seed {result.seed}: {result.verdict}", *result.reasons, sep="; ", flush=True)
     return EXIT_CODES[result.verdict]
 

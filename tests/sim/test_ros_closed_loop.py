@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -64,6 +65,9 @@ def test_graph_stops_the_robot_and_repeats_exactly(
         perception="ground_truth",
     )
     assert launch.wait(120) == 0, launch.text()
+    suite = ElementTree.parse(tmp_path / "first" / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+    assert 'src="./track.png"' in (tmp_path / "first" / "report.html").read_text()
     # Once more, as `palletjack simulate` does it.
     run_in_ros(
         LoopRequest(
@@ -122,6 +126,10 @@ def test_detector_that_sees_nothing_fails_the_launch(
     assert launch.wait(120) == 1, launch.text()
     result = RunResult.read(tmp_path / "out" / "result.json")
     assert (result.verdict, result.collisions, result.recall) == ("fail", 1, 0.0)
+    assert "the scenario failed; 1 collisions, allowed are 0" in launch.text()
+    suite = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
+    assert suite.get("failures") == "1"
+    assert "1 collisions" in (tmp_path / "out" / "report.html").read_text()
     assert result.model == "palletjack_lite@1"
 
 
@@ -150,6 +158,21 @@ def test_shipped_model_drives_until_its_camera_is_lost(start_loop: StartLoop, tm
     result = RunResult.read(tmp_path / "out" / "result.json")
     assert (result.verdict, result.model) == ("pass", "palletjack_lite")
     assert result.frames == 40, "ten images a second until 4 s"
+
+
+def test_camera_that_never_sent_a_picture_keeps_the_robot_where_it_is(
+    start_loop: StartLoop, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(NEAR)
+    content.update(duration=1.5, faults=[{"kind": "camera_lost", "at": 0.0}], criteria={"must_stop": True})
+    path = tmp_path / "dark.yaml"
+    path.write_text(yaml.safe_dump(content))
+    launch = start_loop(
+        scenario=path, camera_quality="rasterized", perception="ground_truth", answer_timeout=15
+    )
+    assert launch.wait(120) == 0, launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert (result.verdict, result.distance_m, result.frames) == ("pass", 0.0, 0)
 
 
 def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(

@@ -35,6 +35,7 @@ from palletjack_sim.isaac_sim.robot import (
 )
 from palletjack_sim.isaac_sim.robot_loop import BridgeCamera, BridgePhysics, Odometry
 from palletjack_sim.isaac_sim.world_stage import write_world
+from palletjack_sim.outcome import write_outcome_of_one
 from palletjack_sim.run import run_episode, write_error
 from palletjack_sim.scenario import Scenario, load_scenario
 from palletjack_sim.topics import TopicNames, load_topics
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if sim is not None:
             sim.close()
+    write_outcome_of_one(arguments.out, result)
     print(f"{result.scenario} seed {result.seed}: {result.verdict}", *result.reasons, sep="; ", flush=True)
     return EXIT_CODES[result.verdict]
 

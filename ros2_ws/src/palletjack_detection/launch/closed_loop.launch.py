@@ -99,7 +99,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "output",
             default_value="out/closed_loop",
-            description="Folder for result.json, track.csv, track.png and frames/.",
+            description="Folder for result.json, junit.xml, report.html, track.csv, track.png and frames/.",
         ),
         DeclareLaunchArgument(
             "record_to",
