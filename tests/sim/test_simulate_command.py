@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,23 @@ def test_missing_model_exits_with_two_and_names_it(scenario: Path, tmp_path: Pat
     assert done.exit_code == 2
     assert "--model: expected a folder with model.json" in done.output
     assert json.loads((out / "result.json").read_text())["verdict"] == "error"
+
+
+@pytest.mark.skipif(find_library("OSMesa") is not None, reason="OSMesa is installed")
+def test_opengl_that_is_not_there_is_named(scenario: Path, tmp_path: Path) -> None:
+    words = [str(scenario), *WITHOUT_NETWORK, "--out", str(tmp_path / "out")]
+    program = "import typer; from palletjack_sim.commands import simulate; typer.run(simulate)"
+    # A process of its own: MuJoCo chooses its OpenGL once.
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "MUJOCO_GL": "osmesa"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "no off-screen OpenGL with MUJOCO_GL=osmesa" in done.stdout
+    assert "libosmesa6" in done.stdout
 
 
 def test_unknown_scenario_exits_with_two() -> None:
