@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -203,6 +205,8 @@ def check_bag(folder: Path) -> None:
     entries = yaml.safe_load(TOPICS.read_text())["topics"]
     (file,) = folder.glob("*.mcap")
     counts: Counter[str] = Counter()
+    boxes: dict[int, list[float]] = {}
+    drawn: dict[int, list[float]] = {}
     with file.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
@@ -213,6 +217,23 @@ def check_bag(folder: Path) -> None:
             counts[channel.topic] += 1
             if channel.topic == "/rgb":
                 assert (message.encoding, len(message.data)) == ("rgb8", 640 * 360 * 3)
+            if channel.topic == "/detections":
+                boxes[nanoseconds(message.header.stamp)] = [
+                    value
+                    for item in message.detections
+                    for value in (item.bbox.center.position.x, item.bbox.size_y)
+                ]
+            if channel.topic == "/detections/annotations" and message.points:
+                drawn[nanoseconds(message.points[0].timestamp)] = [
+                    value
+                    for item in message.points
+                    for value in (
+                        (item.points[0].x + item.points[2].x) / 2.0,
+                        item.points[2].y - item.points[0].y,
+                    )
+                ]
+                assert {item.type for item in message.points} == {2}, "a closed polygon"
+                assert all(0.0 < float(text.text) <= 1.0 for text in message.texts)
             if channel.topic == "/ground_truth/detections_3d":
                 assert message.header.frame_id == "odom"
                 assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
@@ -221,6 +242,11 @@ def check_bag(folder: Path) -> None:
     # All but the labels, which only Isaac Sim has: schema names as Foxglove's panels know them.
     del entries["ground_truth_labels"]
     expected = {entry["name"]: entry["type"] for entry in entries.values()}
+    for topic in ("/detections", "/ground_truth/detections"):
+        expected[f"{topic}/annotations"] = "foxglove_msgs/msg/ImageAnnotations"
+        assert counts[f"{topic}/annotations"] == counts[topic]
+    assert drawn == {stamp: pytest.approx(box) for stamp, box in boxes.items() if box}
+    assert drawn, "the truck was detected at least once"
     assert {topic: schema.name for topic, schema in schemas.items()} == expected
     assert {schema.encoding for schema in schemas.values()} == {"ros2msg"}
     # An image each 0.1 s until the camera's last at 3.9 s; what came before discovery may be missing.
@@ -235,6 +261,24 @@ def test_wrong_scenario_ends_the_launch_with_its_reason(start_loop: StartLoop, t
     launch = start_loop(scenario=path, camera_quality="rasterized", perception="ground_truth")
     assert launch.wait(60) != 0
     assert "route.sped: unknown field, did you mean speed?" in launch.text()
+
+
+def test_foxglove_layout_shows_what_the_bag_holds() -> None:
+    config = TOPICS.parent
+    names = {entry["name"] for entry in yaml.safe_load(TOPICS.read_text())["topics"].values()}
+    layout = json.loads((config / "foxglove_closed_loop.json").read_text())
+    panels = layout["configById"]
+    image = panels["Image!camera"]["imageMode"]
+    shown = {image["imageTopic"], image["calibrationTopic"], *panels["3D!hall"]["topics"]}
+    shown |= {topic.removesuffix("/annotations") for topic in image["annotations"]}
+    shown |= {path["value"].split(".")[0] for path in panels["Plot!speed"]["paths"]}
+    shown.add(panels["RawMessages!guard"]["topicPath"].split(".")[0])
+    assert shown <= names
+    assert all(f'"{panel}"' in json.dumps(layout["layout"]) for panel in panels)
+
+
+def nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _numbers(track: Path) -> list[float]:

@@ -1,7 +1,7 @@
 """The recorder node: writes topics to an MCAP bag that Foxglove and `ros2 bag` open.
 
-Messages are written as they came, without being decoded. A topic is recorded from the moment somebody
-publishes it. The bag is closed in order on SIGINT and SIGTERM.
+Messages are written as they came, without being decoded; boxes also as annotations that Foxglove draws. A
+topic is recorded from the moment somebody publishes it. The bag is closed in order on SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,12 +16,23 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosidl_runtime_py.utilities import get_message
 
+from palletjack_detection.nodes.image_annotations import (
+    ANNOTATIONS,
+    BOXES,
+    DETECTED,
+    TRUE,
+    Annotator,
+    Colour,
+    topic_of_annotations,
+)
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 
 LOOK_FOR_TOPICS_S = 0.5
 DEPTH = 50
 MEGABYTE = 1_000_000
+# Topics of a simulator that tells the truth have this in their names.
+GROUND_TRUTH = "ground_truth"
 BAG_VERSION: Literal[9] = 9
 DEFAULT_TOPICS = (
     "image,camera_info,detections,tracked_detections,detections_3d,markers,detections_image,"
@@ -57,6 +68,7 @@ class RecorderNode(Node):
         self._bytes = self._messages = 0
         self._trouble = ""
         self._heard: dict[str, Any] = {}
+        self._drawn: dict[str, Colour] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
@@ -82,6 +94,9 @@ class RecorderNode(Node):
     def _record(self, topic: str, type_name: str) -> None:
         kind = get_message(type_name)
         self._bag.add_topic(topic, type_name)
+        if type_name == BOXES:
+            self._bag.add_topic(topic_of_annotations(topic), ANNOTATIONS)
+            self._drawn[topic] = TRUE if GROUND_TRUTH in topic else DETECTED
         self._heard[topic] = self.create_subscription(
             kind, topic, lambda data, topic=topic: self._write(topic, data), self._qos(topic), raw=True
         )
@@ -102,11 +117,16 @@ class RecorderNode(Node):
         if self._bytes + len(data) > self._limit:
             self._report(f"the limit of {self._limit // MEGABYTE} MB is reached: nothing more is recorded")
             return
+        now = self.get_clock().now().nanoseconds
         try:
-            self._bag.write(topic, self.get_clock().now().nanoseconds, data)
+            self._bag.write(topic, now, data)
+            if topic in self._drawn:
+                self._bag.draw(topic, now, data, self._drawn[topic])
         except OSError as error:
             self._report(f"{self._bag.path}: cannot be written: {error}")
             return
+        except Exception as error:  # boxes that cannot be read are recorded all the same
+            self._report(f"{topic} is not drawn: {type(error).__name__}: {error}")
         self._bytes += len(data)
         self._messages += 1
 
@@ -150,6 +170,7 @@ class Bag:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._annotator = Annotator(self._types)
         self._writer: Any = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections: dict[str, Any] = {}
@@ -163,6 +184,10 @@ class Bag:
     def write(self, topic: str, time_ns: int, data: bytes) -> None:
         """Append one serialized message."""
         self._writer.write(self._connections[topic], time_ns, data)
+
+    def draw(self, topic: str, time_ns: int, data: bytes, colour: Colour) -> None:
+        """Append the boxes of one serialized message as annotations."""
+        self.write(topic_of_annotations(topic), time_ns, self._annotator.annotate(data, colour))
 
     def close(self) -> None:
         """Write the index and close; a second call does nothing."""
