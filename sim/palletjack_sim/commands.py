@@ -95,7 +95,7 @@ def simulate(
     wanted = shipped_scenarios() if scenarios == ["all"] else scenarios
     try:
         plan = Plan(
-            scenarios=[(_launch_name(name), load_scenario(name)) for name in wanted],
+            scenarios=[(_launch_name(name), load_scenario(name).lasting(duration)) for name in wanted],
             seeds=range(first_seed, first_seed + seeds),
             camera_quality=camera_quality,
             perception=perception,
@@ -166,8 +166,7 @@ def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult,
     from palletjack_sim.outcome import write_outcome
 
     runs: list[tuple[RunResult, Path]] = []
-    for name, loaded in plan.scenarios:
-        scenario = loaded if plan.duration is None else loaded.model_copy(update={"duration": plan.duration})
+    for name, scenario in plan.scenarios:
         for seed in plan.seeds:
             folder = plan.folder(out, scenario, seed)
             result = _one_run(plan, scenario, name, seed, model, folder)

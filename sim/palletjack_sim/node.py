@@ -55,9 +55,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
 
     if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
         end_with_parent(int(launch_pid))
-    scenario = load_scenario(arguments.scenario)
-    if arguments.duration is not None:
-        scenario = scenario.model_copy(update={"duration": arguments.duration})
+    scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
     names = load_topics(arguments.topics)
     world = build_world(scenario, arguments.seed)
     episode = make_episode(scenario, world, arguments.camera_quality, arguments.seed)

@@ -89,6 +89,12 @@ def test_unknown_scenario_exits_with_two() -> None:
     assert "did you mean head_on?" in done.output
 
 
+def test_duration_before_a_fault_exits_with_two() -> None:
+    done = CliRunner().invoke(APP, ["camera_lost", *WITHOUT_NETWORK, "--duration", "3"])
+    assert done.exit_code == 2
+    assert "duration: expected more than the 4 s at which camera_lost sets in, found 3 s" in done.output
+
+
 def test_help_shows_an_example() -> None:
     assert "Example:" in CliRunner().invoke(APP, ["--help"]).output
 

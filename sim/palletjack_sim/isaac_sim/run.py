@@ -71,9 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     sim: IsaacSim | None = None
     try:
-        scenario = load_scenario(arguments.scenario)
-        if arguments.duration is not None:
-            scenario = scenario.model_copy(update={"duration": arguments.duration})
+        scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
         refuse_embedded_only(scenario)
         names = load_topics(arguments.topics)
         spec = _robot_spec(arguments.robot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -122,9 +123,12 @@ def test_without_isaac_sim_the_launch_is_refused(
 
 
 def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
-    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, isaac_sim_python="by_hand")
-    expected = "./python.sh -m palletjack_sim.isaac_sim.run --scenario"
+    words = {"scenario": os.path.relpath(scenario_file), "output": "out/by_hand"}
+    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
+    # Absolute: Isaac Sim is started in another folder.
+    expected = f"./python.sh -m palletjack_sim.isaac_sim.run --scenario {scenario_file.parent}"
     wait_until(lambda: expected in launch.text(), 60.0, expected)
+    assert f"--out {Path.cwd() / 'out/by_hand'}" in launch.text()
     launch.stop()
 
 

@@ -126,7 +126,7 @@ def arguments() -> list[DeclareLaunchArgument]:
 
 def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the processes for the given arguments; raises an error that names the wrong one."""
-    given = dict(context.launch_configurations)
+    given = with_absolute_paths(dict(context.launch_configurations))
     share = Path(get_package_share_directory(PACKAGE))
     topics_file = share / "config" / "topics.yaml"
     topics = {
@@ -150,6 +150,14 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["record_to"]:
         entities.append(recorder(given, topics))
     return entities
+
+
+def with_absolute_paths(given: dict[str, str]) -> dict[str, str]:
+    """Return the arguments with paths that hold in any folder: Isaac Sim is started in its own."""
+    names = ["output"]
+    if given["scenario"].endswith((".yaml", ".yml")):
+        names.append("scenario")
+    return {**given, **{name: os.path.abspath(os.path.expanduser(given[name])) for name in names}}
 
 
 def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
