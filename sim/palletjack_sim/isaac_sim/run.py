@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec = _robot_spec(arguments.robot)
         world = build_world(scenario, arguments.seed)
         sim = IsaacSim(headless=not arguments.window)
+        # SimulationApp's own handler ends the process with 0, which would be taken for a pass.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         result = _run(sim, arguments, scenario, names, spec, world)
     except KeyboardInterrupt:
         result = _failed(arguments, "interrupted")

@@ -122,6 +122,20 @@ def test_without_isaac_sim_the_launch_is_refused(
     assert "palletjack_guard" not in launch.text(), "nothing was started"
 
 
+def test_an_isaac_sim_that_ends_without_a_verdict_is_no_pass(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "python.sh"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text('{"verdict": "pass", "reasons": []}')
+    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, isaac_sim_python=script)
+    assert launch.wait(60) != 0
+    assert "the simulator ended with exit code 0 and left no verdict" in launch.text()
+
+
 def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
     words = {"scenario": os.path.relpath(scenario_file), "output": "out/by_hand"}
     launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)

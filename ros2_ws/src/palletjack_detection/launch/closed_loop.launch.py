@@ -297,19 +297,25 @@ def verdict_of(simulator: ExecuteProcess, output: Path) -> RegisterEventHandler:
     """End the launch with the simulator, as a failure where its verdict is one."""
 
     def on_exit(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        if event.returncode != 0 and not context.is_shutdown:
+        problem = failure(output, event.returncode)
+        if problem and not context.is_shutdown:
             # An exception is what makes `ros2 launch` exit with 1.
-            raise RuntimeError(failure(output, event.returncode))
+            raise RuntimeError(problem)
         return [Shutdown(reason="the scenario passed")]
 
     return RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=on_exit))
 
 
 def failure(output: Path, code: int) -> str:
-    """Return what result.json says of a run that did not pass; Isaac Sim's python.sh makes each code a 1."""
+    """Return why a run did not pass; empty where it did.
+
+    An exit code alone is no verdict: python.sh makes each a 1, and an interrupted Isaac Sim ends with 0.
+    """
     try:
         result = json.loads((output / RESULT_FILE).read_text(encoding="utf-8"))
-        return "; ".join([VERDICTS[result["verdict"]], *result["reasons"]])
+        if result["verdict"] != "pass":
+            return "; ".join([VERDICTS[result["verdict"]], *result["reasons"]])
+        return "" if code == 0 else f"the scenario passed, but the simulator ended with exit code {code}"
     except (OSError, ValueError, KeyError):
         return f"the simulator ended with exit code {code} and left no verdict in {output}"
 
