@@ -263,6 +263,15 @@ def test_wrong_scenario_ends_the_launch_with_its_reason(start_loop: StartLoop, t
     assert "route.sped: unknown field, did you mean speed?" in launch.text()
 
 
+@pytest.mark.parametrize("python", ["/bin/false", "/no/such/python"])
+def test_python_without_the_simulator_is_named(start_loop: StartLoop, python: str) -> None:
+    launch = start_loop(scenario="head_on", python=python)
+    assert launch.wait(60) != 0
+    expected = "python: expected one with the palletjack package and its simulator"
+    assert expected in launch.text()
+    assert f"found {python}" in launch.text()
+
+
 def test_foxglove_layout_shows_what_the_bag_holds() -> None:
     config = TOPICS.parent
     names = {entry["name"] for entry in yaml.safe_load(TOPICS.read_text())["topics"].values()}

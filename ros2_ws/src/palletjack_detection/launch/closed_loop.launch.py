@@ -41,6 +41,8 @@ from palletjack_detection.shipped_model import SHIPPED_MODEL
 PACKAGE = "palletjack_detection"
 # The processes end with this launch process, however that ends.
 ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
+# Exit code of palletjack_sim.launch_facts for a scenario that cannot be read.
+WRONG_SCENARIO = 2
 BY_HAND, RESULT_FILE = "by_hand", "result.json"
 VERDICTS = {"fail": "the scenario failed", "error": "the scenario could not be run"}
 
@@ -262,9 +264,18 @@ def scenario_facts(given: dict[str, str]) -> dict[str, Any]:
     They are computed by the simulator's package, which may live in another Python than this one.
     """
     command = [given["python"], "-m", "palletjack_sim.launch_facts", given["scenario"]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"scenario {given['scenario']}: {done.stderr.strip() or 'cannot be read'}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        code, said = done.returncode, done.stderr.strip()
+    except OSError as error:
+        code, said = 1, str(error)
+    if code == WRONG_SCENARIO:
+        raise RuntimeError(said)
+    if code != 0:
+        raise RuntimeError(
+            "python: expected one with the palletjack package and its simulator, as a checkout's "
+            f".venv/bin/python, found {given['python']}: {said[-300:] or f'it ended with {code}'}"
+        )
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 
