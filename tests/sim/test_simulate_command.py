@@ -163,3 +163,17 @@ def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) 
     scenario.write_text(SCENARIO.replace("DISTANCE", "0.2"))
     done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
     assert "kept" not in done.output
+
+
+def test_processes_that_share_a_folder_are_summed_up_by_a_last_call(scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SCENARIO.replace("DISTANCE", "0.1").replace("name: short", "name: other"))
+    out = tmp_path / "out"
+    both = [str(scenario), str(other), *WITHOUT_NETWORK]
+    assert CliRunner().invoke(APP, [*both, "--first-seed", "1", "--out", str(out)]).exit_code == 0
+    for path, name in ((scenario, "short"), (other, "other")):
+        alone = [str(path), *WITHOUT_NETWORK, "--out", str(out / name / "seed_0")]
+        assert CliRunner().invoke(APP, alone).exit_code == 0
+    done = CliRunner().invoke(APP, [*both, "--seeds", "2", "--resume", "--out", str(out)])
+    assert done.output.count("kept, was made before") == 4
+    assert json.loads((out / "summary.json").read_text())["passed"] == 4
