@@ -65,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
         names,
         with_detector=arguments.perception == "detector",
         truth=episode.truth,
+        recorded=arguments.recorded,
         patience=Patience(start=arguments.start_timeout, answer=arguments.answer_timeout),
     )
     try:
@@ -122,6 +123,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--duration", type=float, default=None, help="simulated seconds instead of the scenario's"
     )
     parser.add_argument("--model", default="", help="what to note in result.json as the detector's model")
+    parser.add_argument(
+        "--recorded", action="store_true", help="wait for palletjack_recorder before the run begins"
+    )
     parser.add_argument(
         "--start-timeout", type=float, default=120.0, help="wall seconds for the graph to come up"
     )

@@ -63,6 +63,9 @@ SAME_TIME_S = 1e-6
 SAME_VALUE = 1e-9
 POLL_S = 0.05
 DETECTOR_EXECUTABLE = "palletjack_detector"
+RECORDER_NODE = "palletjack_recorder"
+# Published by Isaac Sim only.
+NOT_OURS = "ground_truth_labels"
 
 
 class GraphTimeout(RuntimeError):
@@ -94,7 +97,8 @@ class _GuardState:
 class RosAutonomy:
     """Implements autonomy.Autonomy over topics. ``with_detector`` False: ground truth is the detections.
 
-    ``truth``: whose boxes in space are published with each frame; None: nobody's.
+    ``truth``: whose boxes in space are published with each frame; None: nobody's. ``recorded``: a recorder
+    belongs to the graph, and is waited for.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class RosAutonomy:
         *,
         with_detector: bool,
         truth: GroundTruth | None = None,
+        recorded: bool = False,
         patience: Patience | None = None,
         context: Context | None = None,
     ) -> None:
@@ -113,6 +118,7 @@ class RosAutonomy:
         self._names = names
         self._with_detector = with_detector
         self._truth = truth
+        self._recorded = recorded
         self._patience = patience or Patience()
         self._camera = camera_model(scenario.camera)
         self.node = Node("palletjack_simulator", context=context)
@@ -149,7 +155,17 @@ class RosAutonomy:
         if self._with_detector:
             needed["a detector that listens to images"] = lambda: self._image.get_subscription_count() > 0
             needed["a detector that publishes"] = lambda: self.node.count_publishers(topics["detections"]) > 0
+        if self._recorded:
+            needed["a recorder that listens to everything"] = self._is_recorded
         self._wait_for(needed)
+
+    def _is_recorded(self) -> bool:
+        """Whether the recorder has found every topic: what comes before is not in its bag."""
+        names = [name for role, name in self._names.topics.items() if role != NOT_OURS]
+        if not self._with_detector:
+            names.remove(self._names.topics["detections"])
+        listeners = [self.node.get_subscriptions_info_by_topic(name) for name in names]
+        return all(any(item.node_name == RECORDER_NODE for item in found) for found in listeners)
 
     def _wait_for(self, needed: dict[str, Callable[[], bool]]) -> None:
         deadline = time.monotonic() + self._patience.start

@@ -207,13 +207,16 @@ def check_bag(folder: Path) -> None:
     counts: Counter[str] = Counter()
     boxes: dict[int, list[float]] = {}
     drawn: dict[int, list[float]] = {}
+    first: dict[str, int] = {}
     with file.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
         assert summary is not None, "a bag that was closed in order has an index"
         schemas = {channel.topic: summary.schemas[channel.schema_id] for channel in summary.channels.values()}
-        for _, channel, _, message in reader.iter_decoded_messages():
+        for _, channel, envelope, message in reader.iter_decoded_messages():
             assert channel.message_encoding == "cdr"
+            if channel.topic in ("/rgb", "/odom", "/cmd_vel"):
+                first.setdefault(channel.topic, envelope.log_time)
             counts[channel.topic] += 1
             if channel.topic == "/rgb":
                 assert (message.encoding, len(message.data)) == ("rgb8", 640 * 360 * 3)
@@ -249,9 +252,11 @@ def check_bag(folder: Path) -> None:
     assert drawn, "the truck was detected at least once"
     assert {topic: schema.name for topic, schema in schemas.items()} == expected
     assert {schema.encoding for schema in schemas.values()} == {"ros2msg"}
-    # An image each 0.1 s until the camera's last at 3.9 s; what came before discovery may be missing.
-    assert 24 <= counts["/rgb"] <= 45
-    assert counts["/cmd_vel"] > 60
+    # An image each 0.1 s until the camera's last at 3.9 s, sent again where an answer was late; 20 ticks a
+    # second. Nothing of the beginning is missing.
+    assert 40 <= counts["/rgb"] <= 45
+    assert first == {"/rgb": 0, "/odom": 0, "/cmd_vel": 0}
+    assert counts["/cmd_vel"] >= 131
     assert set(counts) == set(expected)
 
 
@@ -261,6 +266,14 @@ def test_wrong_scenario_ends_the_launch_with_its_reason(start_loop: StartLoop, t
     launch = start_loop(scenario=path, camera_quality="rasterized", perception="ground_truth")
     assert launch.wait(60) != 0
     assert "route.sped: unknown field, did you mean speed?" in launch.text()
+
+
+def test_a_bag_that_cannot_be_written_ends_the_launch(start_loop: StartLoop, tmp_path: Path) -> None:
+    launch = start_loop(scenario="head_on", camera_quality="rasterized", record_to=tmp_path)
+    assert launch.wait(60) != 0
+    assert "expected a folder that is not there yet" in launch.text()
+    assert "palletjack_recorder" in launch.text()
+    assert "ended with exit code 1 during the run" in launch.text()
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/no/such/python"])

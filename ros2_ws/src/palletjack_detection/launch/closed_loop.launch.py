@@ -150,7 +150,8 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["perception"] == "detector":
         entities.append(detector(given, share, topics, is_killed=facts["detector_is_killed"]))
     if given["record_to"]:
-        entities.append(recorder(given, topics))
+        bag = recorder(given, topics)
+        entities += [bag, needs(bag)]
     return entities
 
 
@@ -198,6 +199,8 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
         command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
+    if given["record_to"]:
+        command.append("--recorded")
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
 
 
