@@ -242,9 +242,17 @@ def check_bag(folder: Path) -> None:
                 assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
                 assert message.detections[0].bbox.center.position.x == pytest.approx(11.5, abs=1.0)
                 assert 1.0 < message.detections[0].bbox.size.x < 2.5
+                truck = message.detections[0].bbox
+            if channel.topic == "/ground_truth/detections_3d/markers":
+                clear, box = message.markers
+                assert (clear.action, box.type, box.header.frame_id) == (3, 1, "odom")
+                assert box.pose.position.x == truck.center.position.x
+                assert box.pose.orientation.z == truck.center.orientation.z
+                assert (box.scale.x, box.scale.z) == (truck.size.x, truck.size.z)
     # All but the labels, which only Isaac Sim has: schema names as Foxglove's panels know them.
     del entries["ground_truth_labels"]
     expected = {entry["name"]: entry["type"] for entry in entries.values()}
+    expected["/ground_truth/detections_3d/markers"] = "visualization_msgs/msg/MarkerArray"
     for topic in ("/detections", "/ground_truth/detections"):
         expected[f"{topic}/annotations"] = "foxglove_msgs/msg/ImageAnnotations"
         assert counts[f"{topic}/annotations"] == counts[topic]
@@ -291,8 +299,9 @@ def test_foxglove_layout_shows_what_the_bag_holds() -> None:
     layout = json.loads((config / "foxglove_closed_loop.json").read_text())
     panels = layout["configById"]
     image = panels["Image!camera"]["imageMode"]
-    shown = {image["imageTopic"], image["calibrationTopic"], *panels["3D!hall"]["topics"]}
+    shown = {image["imageTopic"], image["calibrationTopic"]}
     shown |= {topic.removesuffix("/annotations") for topic in image["annotations"]}
+    shown |= {topic.removesuffix("/markers") for topic in panels["3D!hall"]["topics"]}
     shown |= {path["value"].split(".")[0] for path in panels["Plot!speed"]["paths"]}
     shown.add(panels["RawMessages!guard"]["topicPath"].split(".")[0])
     assert shown <= names

@@ -6,6 +6,9 @@ topic is recorded from the moment somebody publishes it. The bag is closed in or
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +19,15 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosidl_runtime_py.utilities import get_message
 
-from palletjack_detection.nodes.image_annotations import (
+from palletjack_detection.nodes.drawn_boxes import (
     ANNOTATIONS,
     BOXES,
+    BOXES_IN_SPACE,
     DETECTED,
+    MARKERS,
     TRUE,
     Annotator,
-    Colour,
-    topic_of_annotations,
+    boxes_to_markers,
 )
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
@@ -49,6 +53,15 @@ PARAMETERS = (
 )
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """Where and how the messages of a topic are written once more, drawn."""
+
+    topic: str
+    type_name: str
+    draw: Callable[[bytes], bytes]
+
+
 class RecorderNode(Node):
     """One subscription for each topic, raw bytes into one writer."""
 
@@ -68,7 +81,7 @@ class RecorderNode(Node):
         self._bytes = self._messages = 0
         self._trouble = ""
         self._heard: dict[str, Any] = {}
-        self._drawn: dict[str, Colour] = {}
+        self._drawn: dict[str, _Drawing] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
@@ -94,13 +107,23 @@ class RecorderNode(Node):
     def _record(self, topic: str, type_name: str) -> None:
         kind = get_message(type_name)
         self._bag.add_topic(topic, type_name)
-        if type_name == BOXES:
-            self._bag.add_topic(topic_of_annotations(topic), ANNOTATIONS)
-            self._drawn[topic] = TRUE if GROUND_TRUTH in topic else DETECTED
+        if drawn := self._drawing(topic, type_name):
+            self._bag.add_topic(drawn.topic, drawn.type_name)
+            self._drawn[topic] = drawn
         self._heard[topic] = self.create_subscription(
             kind, topic, lambda data, topic=topic: self._write(topic, data), self._qos(topic), raw=True
         )
         self.get_logger().info(f"recording {topic} ({type_name})")
+
+    def _drawing(self, topic: str, type_name: str) -> _Drawing | None:
+        """What Foxglove draws of a topic that it cannot draw itself; the locator makes its own markers."""
+        true = GROUND_TRUTH in topic
+        if type_name == BOXES:
+            draw = partial(self._bag.annotator.annotate, colour=TRUE if true else DETECTED)
+            return _Drawing(f"{topic}/annotations", ANNOTATIONS, draw)
+        if type_name == BOXES_IN_SPACE and true:
+            return _Drawing(f"{topic}/markers", MARKERS, boxes_to_markers)
+        return None
 
     def _qos(self, topic: str) -> QoSProfile:
         """What every publisher of the topic offers."""
@@ -120,8 +143,8 @@ class RecorderNode(Node):
         now = self.get_clock().now().nanoseconds
         try:
             self._bag.write(topic, now, data)
-            if topic in self._drawn:
-                self._bag.draw(topic, now, data, self._drawn[topic])
+            if drawn := self._drawn.get(topic):
+                self._bag.write(drawn.topic, now, drawn.draw(data))
         except OSError as error:
             self._report(f"{self._bag.path}: cannot be written: {error}")
             return
@@ -170,7 +193,7 @@ class Bag:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._types = get_typestore(Stores.ROS2_JAZZY)
-        self._annotator = Annotator(self._types)
+        self.annotator = Annotator(self._types)
         self._writer: Any = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections: dict[str, Any] = {}
@@ -184,10 +207,6 @@ class Bag:
     def write(self, topic: str, time_ns: int, data: bytes) -> None:
         """Append one serialized message."""
         self._writer.write(self._connections[topic], time_ns, data)
-
-    def draw(self, topic: str, time_ns: int, data: bytes, colour: Colour) -> None:
-        """Append the boxes of one serialized message as annotations."""
-        self.write(topic_of_annotations(topic), time_ns, self._annotator.annotate(data, colour))
 
     def close(self) -> None:
         """Write the index and close; a second call does nothing."""

@@ -1,17 +1,19 @@
-"""Boxes as Foxglove draws them over an image: foxglove_msgs/ImageAnnotations, in a bag.
+"""Boxes as Foxglove draws them, for a bag: foxglove_msgs/ImageAnnotations and visualization_msgs/MarkerArray.
 
-Its Image panel does not draw vision_msgs. The package foxglove_msgs need not be installed: a bag carries the
-definitions of its types.
+It does not draw vision_msgs. The package foxglove_msgs need not be installed: a bag carries the definitions
+of its types.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from rclpy.serialization import deserialize_message
-from vision_msgs.msg import Detection2D, Detection2DArray
+from rclpy.serialization import deserialize_message, serialize_message
+from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray
+from visualization_msgs.msg import Marker, MarkerArray
 
-BOXES = "vision_msgs/msg/Detection2DArray"
+BOXES, BOXES_IN_SPACE = "vision_msgs/msg/Detection2DArray", "vision_msgs/msg/Detection3DArray"
+MARKERS = "visualization_msgs/msg/MarkerArray"
 ANNOTATIONS = "foxglove_msgs/msg/ImageAnnotations"
 POINTS, TEXT = "foxglove_msgs/msg/PointsAnnotation", "foxglove_msgs/msg/TextAnnotation"
 POINT, COLOUR = "foxglove_msgs/msg/Point2", "foxglove_msgs/msg/Color"
@@ -22,6 +24,7 @@ Colour = tuple[float, float, float, float]
 DETECTED: Colour = (1.0, 0.2, 0.6, 1.0)
 TRUE: Colour = (1.0, 1.0, 1.0, 1.0)
 NONE: Colour = (0.0, 0.0, 0.0, 0.0)
+OPACITY = 0.4
 FIELDS = {
     "Point2": ("float64 x", "float64 y"),
     "Color": ("float64 r", "float64 g", "float64 b", "float64 a"),
@@ -58,9 +61,17 @@ FIELDS = {
 }
 
 
-def topic_of_annotations(topic: str) -> str:
-    """Where the boxes of ``topic`` are drawn."""
-    return f"{topic}/annotations"
+def boxes_to_markers(data: bytes) -> bytes:
+    """Serialized markers for the serialized Detection3DArray ``data``; the first one clears the former."""
+    message = deserialize_message(data, Detection3DArray)
+    drawn = MarkerArray(markers=[Marker(header=message.header, action=Marker.DELETEALL)])
+    for number, item in enumerate(message.detections):
+        box = Marker(header=message.header, ns="boxes", id=number, type=Marker.CUBE, action=Marker.ADD)
+        box.pose, box.scale = item.bbox.center, item.bbox.size
+        box.color.r, box.color.g, box.color.b, _ = TRUE
+        box.color.a = OPACITY
+        drawn.markers.append(box)
+    return bytes(serialize_message(drawn))
 
 
 class Annotator:
