@@ -83,6 +83,19 @@ def test_opengl_that_is_not_there_is_named(scenario: Path, tmp_path: Path) -> No
     assert "libosmesa6" in done.stdout
 
 
+def test_a_machine_without_egl_needs_none_for_the_path_traced_camera() -> None:
+    """A GPU server had no libEGL: MuJoCo's import ended every run there."""
+    program = (
+        "import ctypes.util; ctypes.util.find_library = lambda name: None; import palletjack_sim, os, mujoco;"
+        "mujoco.MjModel.from_xml_string('<mujoco/>'); print(os.environ['MUJOCO_GL'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "disable"), done.stderr
+
+
 def test_unknown_scenario_exits_with_two() -> None:
     done = CliRunner().invoke(APP, ["head_onn", *WITHOUT_NETWORK])
     assert done.exit_code == 2
