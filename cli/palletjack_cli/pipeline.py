@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import importlib.util
 import json
 import os
 import shlex
@@ -31,6 +32,21 @@ from palletjack_cli.pipeline_profile import (
 
 STATE = "pipeline.json"
 STATE_FORMAT = "palletjack-pipeline/1"
+
+# What a verb imports when it runs, by the name of the verb or of an option given to it.
+PACKAGES = {
+    "generate": ("mitsuba",),
+    "train": ("torch", "lightning"),
+    "prune": ("torch", "torch_pruning"),
+    "export": ("torch", "onnx"),
+    "evaluate": ("onnxruntime",),
+    "--qat": ("modelopt", "modelopt_recipes"),
+}
+HOW_TO_INSTALL = {
+    "mitsuba": "the extra [render]",
+    "modelopt": "pip install --no-deps nvidia-modelopt==0.47.0",
+    "modelopt_recipes": "pip install --no-deps nvidia-modelopt==0.47.0",
+}
 
 Runner = Callable[[tuple[str, ...]], int]
 
@@ -84,6 +100,7 @@ def pipeline(
             return
         if photos is not None and not photos.is_file():
             raise PipelineError(f"--photos: expected an annotations.json, found {photos}")
+        check_packages(stages)
         run_stages(chosen, stages, out, _palletjack)
     except PipelineError as error:
         typer.secho(f"pipeline: {error}", fg="red", err=True)
@@ -110,6 +127,19 @@ def check_commands(stages: list[Stage], root: Any) -> None:
             if not hasattr(error, "format_message"):
                 raise
             raise PipelineError(f"stages.{stage.spec.name}: {error.format_message()}") from error
+
+
+def check_packages(stages: list[Stage]) -> None:
+    """Look for what the stages import before the first one runs: a training may be hours away.
+
+    Raises PipelineError naming the stage, the package and how to install it.
+    """
+    for stage in stages:
+        for word in stage.command:
+            for package in PACKAGES.get(word, ()):
+                if importlib.util.find_spec(package) is None:
+                    how = HOW_TO_INSTALL.get(package, "the extra [train]")
+                    raise PipelineError(f"stages.{stage.spec.name}: needs the package {package}: {how}")
 
 
 def run_stages(profile: PipelineProfile, stages: list[Stage], out: Path, runner: Runner) -> None:

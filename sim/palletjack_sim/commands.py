@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from palletjack_sim.scenario import Scenario
     from palletjack_sim.verdict import RunResult
 
-SUMMARY_FILE, JUNIT_FILE, REPORT_FILE = "summary.json", "junit.xml", "report.html"
 COMPARISON_FILE, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
@@ -96,7 +95,7 @@ def simulate(
     wanted = shipped_scenarios() if scenarios == ["all"] else scenarios
     try:
         plan = Plan(
-            scenarios=[(_launch_name(name), load_scenario(name)) for name in wanted],
+            scenarios=[(_launch_name(name), load_scenario(name).lasting(duration)) for name in wanted],
             seeds=range(first_seed, first_seed + seeds),
             camera_quality=camera_quality,
             perception=perception,
@@ -164,23 +163,16 @@ def _launch_name(name: str) -> str:
 
 def _run_all(plan: Plan, model: ModelChoice, out: Path) -> list[tuple[RunResult, Path]]:
     """Carry out the plan with one model, and write what sums it up after each run."""
-    from palletjack_sim.junit import write_junit
-    from palletjack_sim.report import write_report
-    from palletjack_sim.summary import summarize_runs, write_summary
+    from palletjack_sim.outcome import write_outcome
 
     runs: list[tuple[RunResult, Path]] = []
-    for name, loaded in plan.scenarios:
-        scenario = loaded if plan.duration is None else loaded.model_copy(update={"duration": plan.duration})
+    for name, scenario in plan.scenarios:
         for seed in plan.seeds:
             folder = plan.folder(out, scenario, seed)
             result = _one_run(plan, scenario, name, seed, model, folder)
             typer.secho(_describe(result), fg="green" if result.verdict == "pass" else "red")
             runs.append((result, folder))
-            results = [item for item, _ in runs]
-            summary = summarize_runs(results)
-            write_summary(out / SUMMARY_FILE, summary)
-            write_junit(out / JUNIT_FILE, results)
-            write_report(out / REPORT_FILE, runs, summary)
+            write_outcome(out, runs)
     return runs
 
 

@@ -13,6 +13,7 @@ from palletjack_sim.approach_driver import ApproachDriver
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.cameras import Frame, RobotCamera
 from palletjack_sim.ground_truth import GroundTruth, Match, match
+from palletjack_sim.opengl import no_opengl
 from palletjack_sim.route import LegRoute
 from palletjack_sim.scenario import Fault, Scenario
 from palletjack_sim.world import World
@@ -156,7 +157,15 @@ class Episode:
 def make_episode(
     scenario: Scenario, world: World, quality: str, seed: int, *, samples_per_pixel: int = 4
 ) -> Episode:
-    """Build physics and camera of one run; ``quality`` is one of cameras.QUALITIES."""
+    """Build physics and camera of one run; ``quality`` is one of cameras.QUALITIES.
+
+    Raises RuntimeError where there is no OpenGL of the kind that MUJOCO_GL names.
+    """
+    try:
+        # MuJoCo loads it when it is imported; a library that is not there shows as an AttributeError.
+        import mujoco  # noqa: F401
+    except (AttributeError, OSError) as error:
+        raise no_opengl(error) from error
     from palletjack_sim.mujoco_model import build_model
     from palletjack_sim.physics import RobotPhysics
 

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from palletjack_sim.cameras import QUALITIES
+from palletjack_sim.outcome import write_outcome_of_one
 from palletjack_sim.run import run_episode, write_error
 from palletjack_sim.scenario import ScenarioError, load_scenario
 from palletjack_sim.verdict import ERROR, EXIT_CODES, RunResult
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         if not isinstance(error, (ScenarioError, RuntimeError)):
             traceback.print_exc()
         result = _failed(arguments, f"{type(error).__name__}: {error}")
+    write_outcome_of_one(arguments.out, result)
     print(f"{result.scenario} seed {result.seed}: {result.verdict}", *result.reasons, sep="; ", flush=True)
     return EXIT_CODES[result.verdict]
 
@@ -53,9 +55,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
 
     if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
         end_with_parent(int(launch_pid))
-    scenario = load_scenario(arguments.scenario)
-    if arguments.duration is not None:
-        scenario = scenario.model_copy(update={"duration": arguments.duration})
+    scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
     names = load_topics(arguments.topics)
     world = build_world(scenario, arguments.seed)
     episode = make_episode(scenario, world, arguments.camera_quality, arguments.seed)
@@ -65,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> RunResult:
         names,
         with_detector=arguments.perception == "detector",
         truth=episode.truth,
+        recorded=arguments.recorded,
         patience=Patience(start=arguments.start_timeout, answer=arguments.answer_timeout),
     )
     try:
@@ -122,6 +123,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--duration", type=float, default=None, help="simulated seconds instead of the scenario's"
     )
     parser.add_argument("--model", default="", help="what to note in result.json as the detector's model")
+    parser.add_argument(
+        "--recorded", action="store_true", help="wait for palletjack_recorder before the run begins"
+    )
     parser.add_argument(
         "--start-timeout", type=float, default=120.0, help="wall seconds for the graph to come up"
     )

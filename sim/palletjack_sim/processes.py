@@ -7,20 +7,20 @@ import signal
 from pathlib import Path
 
 
-def kill_sibling(executable: str) -> int:
-    """Send SIGKILL to the one process with our parent whose command line names ``executable``.
+def kill_sibling(executable: str, parent: int | None = None) -> int:
+    """Send SIGKILL to the one child of ``parent`` whose command line names ``executable``.
 
-    Returns its process id. RuntimeError where there is none, or more than one.
+    ``parent`` None: our own. Returns the child's process id. RuntimeError where there is none, or more than
+    one.
     """
-    found = [pid for pid in _siblings() if executable in _command_line(pid)]
+    found = [pid for pid in _children(parent or os.getppid()) if executable in _command_line(pid)]
     if len(found) != 1:
         raise RuntimeError(f"fault: expected one running {executable} beside it, found {len(found)}")
     os.kill(found[0], signal.SIGKILL)
     return found[0]
 
 
-def _siblings() -> list[int]:
-    parent = os.getppid()
+def _children(parent: int) -> list[int]:
     numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [number for number in numbers if number != os.getpid() and _parent(number) == parent]
 

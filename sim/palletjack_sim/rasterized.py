@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import mujoco
 import numpy as np
 
 from palletjack_detection.guard import RobotPose
 from palletjack_sim.cameras import Frame
 from palletjack_sim.mujoco_model import CAMERA, COLLISION_GROUP, JOINTS, VISUAL_GROUP, WorldModel
+from palletjack_sim.opengl import no_opengl
 from palletjack_sim.scenario import CameraSpec
 
 ANTIALIASING_SAMPLES = 4
@@ -61,10 +60,7 @@ class RasterizedCamera:
                 self._model, spec.height_px, spec.width, max_geom=self._model.ngeom + 100
             )
         except Exception as error:
-            raise RuntimeError(
-                f"no off-screen OpenGL with MUJOCO_GL={os.environ.get('MUJOCO_GL', '(unset)')}: {error}; "
-                "install Mesa's EGL (libegl1) or OSMesa (libosmesa6) and set MUJOCO_GL to egl or osmesa"
-            ) from error
+            raise no_opengl(error) from error
         # Shadow maps cost more than the rest of the frame.
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False

@@ -17,6 +17,7 @@ missing.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
+from palletjack_detection.nodes.lifetime import END_WITH_PARENT
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
 from palletjack_sim.cameras import camera_model
 from palletjack_sim.ground_truth import GroundTruth
@@ -61,6 +63,9 @@ SAME_TIME_S = 1e-6
 SAME_VALUE = 1e-9
 POLL_S = 0.05
 DETECTOR_EXECUTABLE = "palletjack_detector"
+RECORDER_NODE = "palletjack_recorder"
+# Published by Isaac Sim only.
+NOT_OURS = "ground_truth_labels"
 
 
 class GraphTimeout(RuntimeError):
@@ -92,7 +97,8 @@ class _GuardState:
 class RosAutonomy:
     """Implements autonomy.Autonomy over topics. ``with_detector`` False: ground truth is the detections.
 
-    ``truth``: whose boxes in space are published with each frame; None: nobody's.
+    ``truth``: whose boxes in space are published with each frame; None: nobody's. ``recorded``: a recorder
+    belongs to the graph, and is waited for.
     """
 
     def __init__(
@@ -102,6 +108,7 @@ class RosAutonomy:
         *,
         with_detector: bool,
         truth: GroundTruth | None = None,
+        recorded: bool = False,
         patience: Patience | None = None,
         context: Context | None = None,
     ) -> None:
@@ -111,6 +118,7 @@ class RosAutonomy:
         self._names = names
         self._with_detector = with_detector
         self._truth = truth
+        self._recorded = recorded
         self._patience = patience or Patience()
         self._camera = camera_model(scenario.camera)
         self.node = Node("palletjack_simulator", context=context)
@@ -147,7 +155,17 @@ class RosAutonomy:
         if self._with_detector:
             needed["a detector that listens to images"] = lambda: self._image.get_subscription_count() > 0
             needed["a detector that publishes"] = lambda: self.node.count_publishers(topics["detections"]) > 0
+        if self._recorded:
+            needed["a recorder that listens to everything"] = self._is_recorded
         self._wait_for(needed)
+
+    def _is_recorded(self) -> bool:
+        """Whether the recorder has found every topic: what comes before is not in its bag."""
+        names = [name for role, name in self._names.topics.items() if role != NOT_OURS]
+        if not self._with_detector:
+            names.remove(self._names.topics["detections"])
+        listeners = [self.node.get_subscriptions_info_by_topic(name) for name in names]
+        return all(any(item.node_name == RECORDER_NODE for item in found) for found in listeners)
 
     def _wait_for(self, needed: dict[str, Callable[[], bool]]) -> None:
         deadline = time.monotonic() + self._patience.start
@@ -205,7 +223,9 @@ class RosAutonomy:
     def fault(self, kind: str) -> None:
         """Kill the detector where that is the fault: it is a process of the launch that started this one."""
         if kind == "detector_killed" and self._with_detector:
-            kill_sibling(DETECTOR_EXECUTABLE)
+            # Isaac Sim's python.sh stands between the launch process and this one.
+            launch = os.environ.get(END_WITH_PARENT, "")
+            kill_sibling(DETECTOR_EXECUTABLE, int(launch) if launch.isdigit() else None)
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Publish the wish; return the guard's answer to it. Raises GraphTimeout."""
@@ -220,7 +240,7 @@ class RosAutonomy:
                 return (
                     f"a guard decision on the odometry of {stamp:.3f} s, the last was on that of {had:.3f} s"
                 )
-            if not _same_time(state.number("detections_stamp"), self._frame_stamp):
+            if not self._is_of_newest_frame(state.number("detections_stamp")):
                 return f"a guard decision on the detections of {self._frame_stamp:.3f} s"
             if not _same_velocity(Velocity(state.number("raw_linear"), state.number("raw_angular")), raw):
                 return "a guard decision on this cmd_vel_raw"
@@ -252,6 +272,10 @@ class RosAutonomy:
             gap=state.number("gap"),
             healthy=state.values["healthy"] == "true",
         )
+
+    def _is_of_newest_frame(self, detections_stamp: float) -> bool:
+        """Whether a guard with detections of this stamp has all that there are; a fault may keep all back."""
+        return math.isnan(self._frame_stamp) or _same_time(detections_stamp, self._frame_stamp)
 
     def _exchange(
         self, send: Callable[[], None], missing: Callable[[], str], again: float, *, send_first: bool = True

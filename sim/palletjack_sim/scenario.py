@@ -254,6 +254,18 @@ class Scenario(_Section):
             raise ValueError(f"faults: {late[0]} sets in after the run's {self.duration} s")
         return self
 
+    def lasting(self, seconds: float | None) -> Scenario:
+        """The scenario with another duration; None: its own. ScenarioError where a fault would not set in."""
+        if seconds is None:
+            return self
+        for fault in self.faults:
+            if fault.at >= seconds:
+                raise ScenarioError(
+                    f"scenario {self.name}: duration: expected more than the {fault.at:g} s at which "
+                    f"{fault.kind} sets in, found {seconds:g} s"
+                )
+        return self.model_copy(update={"duration": seconds})
+
     @property
     def control_steps_per_frame(self) -> int:
         """Control periods between two camera frames."""

@@ -42,14 +42,12 @@ def _recall(runs: Sequence[RunResult]) -> float | None:
     return detected / visible if visible else None
 
 
-def _latency(runs: Sequence[RunResult]) -> float | None:
-    values = [run.latency_ms["p50"] for run in runs if run.latency_ms]
-    return float(np.median(values)) if values else None
+def _milliseconds(name: str, percentile: str, join: Callable[[list[float]], float]) -> Metric:
+    def metric(runs: Sequence[RunResult]) -> float | None:
+        values = [found[percentile] for run in runs if (found := getattr(run, name))]
+        return float(join(values)) if values else None
 
-
-def _latency_p99(runs: Sequence[RunResult]) -> float | None:
-    values = [run.latency_ms["p99"] for run in runs if run.latency_ms]
-    return float(np.max(values)) if values else None
+    return metric
 
 
 def _range_error(runs: Sequence[RunResult]) -> float | None:
@@ -60,14 +58,17 @@ def _range_error(runs: Sequence[RunResult]) -> float | None:
 
 METRICS: dict[str, Metric] = {
     "passed": _share_passed,
+    "collisions_per_run": _mean("collisions"),
     "min_clearance_m": _mean("min_clearance_m"),
     "stopping_margin_m": _mean("stopping_margin_m"),
     "false_stops_per_km": _false_stops_per_km,
     "recall": _recall,
     "first_detection_delay_s": _mean("first_detection_delay_s"),
     "range_mean_absolute_m": _range_error,
-    "latency_p50_ms": _latency,
-    "latency_p99_ms": _latency_p99,
+    "latency_p50_ms": _milliseconds("latency_ms", "p50", np.median),
+    "latency_p99_ms": _milliseconds("latency_ms", "p99", np.max),
+    "end_to_end_p50_ms": _milliseconds("end_to_end_ms", "p50", np.median),
+    "end_to_end_p99_ms": _milliseconds("end_to_end_ms", "p99", np.max),
     "real_time_factor": _mean("real_time_factor"),
 }
 

@@ -36,7 +36,7 @@ def test_a_row_without_its_asset_pack_says_what_to_install(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PALLETJACK_ASSETS", str(tmp_path / "none.yaml"))
-    with pytest.raises(ValueError, match=r"row asset_packs: (.|\n)*assets install miniworld environments"):
+    with pytest.raises(ValueError, match=r"row asset_packs: (.|\n)*assets install miniworld, then"):
         check(plan, [row for row in plan.rows if row.name == "asset_packs"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
-from palletjack_cli.pipeline import STATE, check_commands, run_stages
+from palletjack_cli.pipeline import STATE, check_commands, check_packages, run_stages
 from palletjack_cli.pipeline_profile import PipelineError, expand, load_profile, shipped_profiles
 
 PROFILE = """
@@ -197,3 +198,17 @@ def test_every_command_of_a_shipped_profile_is_one_that_the_verbs_take(name: str
     shown = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
     assert shown.exit_code == 0, shown.output
     assert len(shown.output.splitlines()) == len(load_profile(name).stages)
+
+
+def test_a_package_that_a_later_stage_needs_is_missed_before_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Quantization came after a quarter of an hour of training, and ended there."""
+    variables = {"out": "o", "workers": "1", "frames": "o/frames", "held_out": "o/held_out"}
+    stages = expand(load_profile("smoke", ()), variables)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "modelopt" else find(name))
+    with pytest.raises(PipelineError, match=r"stages\.qat: needs the package modelopt: pip install"):
+        check_packages(stages)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    check_packages(stages)

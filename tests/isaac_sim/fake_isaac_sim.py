@@ -59,6 +59,7 @@ class FakeIsaacSim:
         self.playing = False
         self.on_update: Callable[[], None] | None = None
         self.graphs: list[dict[str, Any]] = []
+        self.attributes: dict[str, Any] = {}
         self.assets = "/nowhere"
 
     def install(self) -> FakeIsaacSim:
@@ -217,6 +218,19 @@ class FakeIsaacSim:
             if node not in nodes or name not in getattr(schemas[nodes[node]], side):
                 raise Misuse(f"edit: no attribute {end}")
         self.graphs.append(given)
+        path, values = given["graph_id"]["graph_path"], dict(commands["SET_VALUES"])
+        for node, kind in nodes.items():
+            for name in schemas[kind].inputs:
+                end = f"{node}.inputs:{name}"
+                self.attributes[f"{path}/{end}"] = values.get(end)
+
+    def _do_attribute(self, given: dict[str, Any]) -> str:
+        if given["attribute_id"] not in self.attributes:
+            raise Misuse(f"attribute: no {given['attribute_id']} in the graph")
+        return str(given["attribute_id"])
+
+    def _do_set(self, given: dict[str, Any]) -> None:
+        self.attributes[given["attribute"]] = given["value"]
 
 
 class _App:

@@ -123,6 +123,7 @@ def check_bag(path: Path) -> None:
         _, _, data = next(iter(reader.messages([connection])))
         message = reader.deserialize(data, connection.msgtype)
         assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
+        assert counts["/detections/annotations"] == counts["/detections"], "what Foxglove draws"
     assert list(path.glob("*.mcap"))
 
 

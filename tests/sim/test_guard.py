@@ -276,13 +276,15 @@ NAV2_EXAMPLE = (
     Path(__file__).resolve().parents[2]
     / "ros2_ws/src/palletjack_detection/config/nav2_collision_monitor.yaml"
 )
-# Names in Nav2's own example, nav2_collision_monitor/params/collision_monitor_params.yaml at 0571559.
+# Names in Nav2's own example, nav2_collision_monitor/params/collision_monitor_params.yaml at 0571559, and
+# enable_stamped_cmd_vel of nav2_util/twist_subscriber.hpp.
 NAV2_NAMES = {
     "": {
         "base_frame_id",
         "odom_frame_id",
         "cmd_vel_in_topic",
         "cmd_vel_out_topic",
+        "enable_stamped_cmd_vel",
         "state_topic",
         "transform_tolerance",
         "source_timeout",
@@ -317,6 +319,7 @@ def test_nav2_example_names_parameters_that_the_collision_monitor_has() -> None:
         assert set(given[name]) <= NAV2_NAMES[kind], name
     # What leaves the collision monitor is what the guard listens to.
     assert given["cmd_vel_out_topic"] == "cmd_vel_raw"
+    assert given["enable_stamped_cmd_vel"] is False, "the guard subscribes to Twist"
 
 
 def test_nav2_example_names_parameters_that_the_guard_has() -> None:

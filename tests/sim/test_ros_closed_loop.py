@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -64,6 +67,9 @@ def test_graph_stops_the_robot_and_repeats_exactly(
         perception="ground_truth",
     )
     assert launch.wait(120) == 0, launch.text()
+    suite = ElementTree.parse(tmp_path / "first" / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+    assert 'src="./track.png"' in (tmp_path / "first" / "report.html").read_text()
     # Once more, as `palletjack simulate` does it.
     run_in_ros(
         LoopRequest(
@@ -122,6 +128,10 @@ def test_detector_that_sees_nothing_fails_the_launch(
     assert launch.wait(120) == 1, launch.text()
     result = RunResult.read(tmp_path / "out" / "result.json")
     assert (result.verdict, result.collisions, result.recall) == ("fail", 1, 0.0)
+    assert "the scenario failed; 1 collisions, allowed are 0" in launch.text()
+    suite = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
+    assert suite.get("failures") == "1"
+    assert "1 collisions" in (tmp_path / "out" / "report.html").read_text()
     assert result.model == "palletjack_lite@1"
 
 
@@ -152,6 +162,21 @@ def test_shipped_model_drives_until_its_camera_is_lost(start_loop: StartLoop, tm
     assert result.frames == 40, "ten images a second until 4 s"
 
 
+def test_camera_that_never_sent_a_picture_keeps_the_robot_where_it_is(
+    start_loop: StartLoop, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(NEAR)
+    content.update(duration=1.5, faults=[{"kind": "camera_lost", "at": 0.0}], criteria={"must_stop": True})
+    path = tmp_path / "dark.yaml"
+    path.write_text(yaml.safe_dump(content))
+    launch = start_loop(
+        scenario=path, camera_quality="rasterized", perception="ground_truth", answer_timeout=15
+    )
+    assert launch.wait(120) == 0, launch.text()
+    result = RunResult.read(tmp_path / "out" / "result.json")
+    assert (result.verdict, result.distance_m, result.frames) == ("pass", 0.0, 0)
+
+
 def test_detector_that_the_scenario_kills_stops_the_robot_and_the_bag_shows_it(
     start_loop: StartLoop, tmp_path: Path
 ) -> None:
@@ -180,29 +205,66 @@ def check_bag(folder: Path) -> None:
     entries = yaml.safe_load(TOPICS.read_text())["topics"]
     (file,) = folder.glob("*.mcap")
     counts: Counter[str] = Counter()
+    boxes: dict[int, list[float]] = {}
+    drawn: dict[int, list[float]] = {}
+    first: dict[str, int] = {}
     with file.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
         assert summary is not None, "a bag that was closed in order has an index"
         schemas = {channel.topic: summary.schemas[channel.schema_id] for channel in summary.channels.values()}
-        for _, channel, _, message in reader.iter_decoded_messages():
+        for _, channel, envelope, message in reader.iter_decoded_messages():
             assert channel.message_encoding == "cdr"
+            if channel.topic in ("/rgb", "/odom", "/cmd_vel"):
+                first.setdefault(channel.topic, envelope.log_time)
             counts[channel.topic] += 1
             if channel.topic == "/rgb":
                 assert (message.encoding, len(message.data)) == ("rgb8", 640 * 360 * 3)
+            if channel.topic == "/detections":
+                boxes[nanoseconds(message.header.stamp)] = [
+                    value
+                    for item in message.detections
+                    for value in (item.bbox.center.position.x, item.bbox.size_y)
+                ]
+            if channel.topic == "/detections/annotations" and message.points:
+                drawn[nanoseconds(message.points[0].timestamp)] = [
+                    value
+                    for item in message.points
+                    for value in (
+                        (item.points[0].x + item.points[2].x) / 2.0,
+                        item.points[2].y - item.points[0].y,
+                    )
+                ]
+                assert {item.type for item in message.points} == {2}, "a closed polygon"
+                assert all(0.0 < float(text.text) <= 1.0 for text in message.texts)
             if channel.topic == "/ground_truth/detections_3d":
                 assert message.header.frame_id == "odom"
                 assert message.detections[0].results[0].hypothesis.class_id == "palletjack"
                 assert message.detections[0].bbox.center.position.x == pytest.approx(11.5, abs=1.0)
                 assert 1.0 < message.detections[0].bbox.size.x < 2.5
+                truck = message.detections[0].bbox
+            if channel.topic == "/ground_truth/detections_3d/markers":
+                clear, box = message.markers
+                assert (clear.action, box.type, box.header.frame_id) == (3, 1, "odom")
+                assert box.pose.position.x == truck.center.position.x
+                assert box.pose.orientation.z == truck.center.orientation.z
+                assert (box.scale.x, box.scale.z) == (truck.size.x, truck.size.z)
     # All but the labels, which only Isaac Sim has: schema names as Foxglove's panels know them.
     del entries["ground_truth_labels"]
     expected = {entry["name"]: entry["type"] for entry in entries.values()}
+    expected["/ground_truth/detections_3d/markers"] = "visualization_msgs/msg/MarkerArray"
+    for topic in ("/detections", "/ground_truth/detections"):
+        expected[f"{topic}/annotations"] = "foxglove_msgs/msg/ImageAnnotations"
+        assert counts[f"{topic}/annotations"] == counts[topic]
+    assert drawn == {stamp: pytest.approx(box) for stamp, box in boxes.items() if box}
+    assert drawn, "the truck was detected at least once"
     assert {topic: schema.name for topic, schema in schemas.items()} == expected
     assert {schema.encoding for schema in schemas.values()} == {"ros2msg"}
-    # An image each 0.1 s until the camera's last at 3.9 s; what came before discovery may be missing.
-    assert 24 <= counts["/rgb"] <= 45
-    assert counts["/cmd_vel"] > 60
+    # An image each 0.1 s until the camera's last at 3.9 s, sent again where an answer was late; 20 ticks a
+    # second. Nothing of the beginning is missing.
+    assert 40 <= counts["/rgb"] <= 45
+    assert first == {"/rgb": 0, "/odom": 0, "/cmd_vel": 0}
+    assert counts["/cmd_vel"] >= 131
     assert set(counts) == set(expected)
 
 
@@ -212,6 +274,42 @@ def test_wrong_scenario_ends_the_launch_with_its_reason(start_loop: StartLoop, t
     launch = start_loop(scenario=path, camera_quality="rasterized", perception="ground_truth")
     assert launch.wait(60) != 0
     assert "route.sped: unknown field, did you mean speed?" in launch.text()
+
+
+def test_a_bag_that_cannot_be_written_ends_the_launch(start_loop: StartLoop, tmp_path: Path) -> None:
+    launch = start_loop(scenario="head_on", camera_quality="rasterized", record_to=tmp_path)
+    assert launch.wait(60) != 0
+    assert "expected a folder that is not there yet" in launch.text()
+    assert "palletjack_recorder" in launch.text()
+    assert "ended with exit code 1 during the run" in launch.text()
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/no/such/python"])
+def test_python_without_the_simulator_is_named(start_loop: StartLoop, python: str) -> None:
+    launch = start_loop(scenario="head_on", python=python)
+    assert launch.wait(60) != 0
+    expected = "python: expected one with the palletjack package and its simulator"
+    assert expected in launch.text()
+    assert f"found {python}" in launch.text()
+
+
+def test_foxglove_layout_shows_what_the_bag_holds() -> None:
+    config = TOPICS.parent
+    names = {entry["name"] for entry in yaml.safe_load(TOPICS.read_text())["topics"].values()}
+    layout = json.loads((config / "foxglove_closed_loop.json").read_text())
+    panels = layout["configById"]
+    image = panels["Image!camera"]["imageMode"]
+    shown = {image["imageTopic"], image["calibrationTopic"]}
+    shown |= {topic.removesuffix("/annotations") for topic in image["annotations"]}
+    shown |= {topic.removesuffix("/markers") for topic in panels["3D!hall"]["topics"]}
+    shown |= {path["value"].split(".")[0] for path in panels["Plot!speed"]["paths"]}
+    shown.add(panels["RawMessages!guard"]["topicPath"].split(".")[0])
+    assert shown <= names
+    assert all(f'"{panel}"' in json.dumps(layout["layout"]) for panel in panels)
+
+
+def nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _numbers(track: Path) -> list[float]:

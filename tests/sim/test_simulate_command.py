@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -62,10 +66,46 @@ def test_missing_model_exits_with_two_and_names_it(scenario: Path, tmp_path: Pat
     assert json.loads((out / "result.json").read_text())["verdict"] == "error"
 
 
+@pytest.mark.skipif(find_library("OSMesa") is not None, reason="OSMesa is installed")
+def test_opengl_that_is_not_there_is_named(scenario: Path, tmp_path: Path) -> None:
+    words = [str(scenario), *WITHOUT_NETWORK, "--out", str(tmp_path / "out")]
+    program = "import typer; from palletjack_sim.commands import simulate; typer.run(simulate)"
+    # A process of its own: MuJoCo chooses its OpenGL once.
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "MUJOCO_GL": "osmesa"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "no off-screen OpenGL with MUJOCO_GL=osmesa" in done.stdout
+    assert "libosmesa6" in done.stdout
+
+
+def test_a_machine_without_egl_needs_none_for_the_path_traced_camera() -> None:
+    """A GPU server had no libEGL: MuJoCo's import ended every run there."""
+    program = (
+        "import ctypes.util; ctypes.util.find_library = lambda name: None; import palletjack_sim, os, mujoco;"
+        "mujoco.MjModel.from_xml_string('<mujoco/>'); print(os.environ['MUJOCO_GL'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "disable"), done.stderr
+
+
 def test_unknown_scenario_exits_with_two() -> None:
     done = CliRunner().invoke(APP, ["head_onn", *WITHOUT_NETWORK])
     assert done.exit_code == 2
     assert "did you mean head_on?" in done.output
+
+
+def test_duration_before_a_fault_exits_with_two() -> None:
+    done = CliRunner().invoke(APP, ["camera_lost", *WITHOUT_NETWORK, "--duration", "3"])
+    assert done.exit_code == 2
+    assert "duration: expected more than the 4 s at which camera_lost sets in, found 3 s" in done.output
 
 
 def test_help_shows_an_example() -> None:
@@ -136,3 +176,17 @@ def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) 
     scenario.write_text(SCENARIO.replace("DISTANCE", "0.2"))
     done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
     assert "kept" not in done.output
+
+
+def test_processes_that_share_a_folder_are_summed_up_by_a_last_call(scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SCENARIO.replace("DISTANCE", "0.1").replace("name: short", "name: other"))
+    out = tmp_path / "out"
+    both = [str(scenario), str(other), *WITHOUT_NETWORK]
+    assert CliRunner().invoke(APP, [*both, "--first-seed", "1", "--out", str(out)]).exit_code == 0
+    for path, name in ((scenario, "short"), (other, "other")):
+        alone = [str(path), *WITHOUT_NETWORK, "--out", str(out / name / "seed_0")]
+        assert CliRunner().invoke(APP, alone).exit_code == 0
+    done = CliRunner().invoke(APP, [*both, "--seeds", "2", "--resume", "--out", str(out)])
+    assert done.output.count("kept, was made before") == 4
+    assert json.loads((out / "summary.json").read_text())["passed"] == 4

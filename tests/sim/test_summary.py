@@ -41,6 +41,14 @@ def test_intervals_hold_the_value_and_repeat() -> None:
     assert clearance["high"] is not None
     assert 1.0 <= clearance["low"] < 1.2 < clearance["high"] <= 1.4
     assert interval(METRICS["min_clearance_m"], RUNS[:1])["low"] is None
+    # Median of the runs' medians and the worst of their 99th percentiles.
+    slow = [
+        replace(r, end_to_end_ms={"p50": 10.0 * n, "p99": 20.0 * n}, collisions=n == 3)
+        for n, r in enumerate(RUNS, 1)
+    ]
+    assert interval(METRICS["end_to_end_p50_ms"], slow)["value"] == 20.0
+    assert interval(METRICS["end_to_end_p99_ms"], slow)["value"] == 60.0
+    assert interval(METRICS["collisions_per_run"], slow)["value"] == pytest.approx(1 / 3, abs=1e-4)
     # One false stop in 300 m.
     assert interval(METRICS["false_stops_per_km"], RUNS)["value"] == pytest.approx(3.3333)
 
@@ -57,6 +65,7 @@ def test_page_and_junit_name_the_failure(tmp_path: Path) -> None:
     assert "<figcaption>first detection</figcaption>" in page
     assert "100 to 100" not in page, "an interval of no width says nothing"
     assert "2 of 3 runs passed" in page
+    assert "picture to command" in page
     assert "&lt;too&gt; near" in page
     assert 'src="seed_1/track.png"' in page
     write_junit(tmp_path / "junit.xml", RUNS)

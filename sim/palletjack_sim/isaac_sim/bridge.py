@@ -32,10 +32,21 @@ WARM_UP_S = 0.5
 
 
 class BridgeAutonomy(RosAutonomy):
-    """Implements Autonomy and robot_loop.Odometry around the bridge. ``start``: where odometry begins."""
+    """Implements Autonomy and robot_loop.Odometry around the bridge.
 
-    def __init__(self, scenario: Scenario, names: TopicNames, start: Pose, patience: Patience) -> None:
+    ``start``: where odometry begins. ``silence_camera`` ends the bridge's pictures.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        names: TopicNames,
+        start: Pose,
+        patience: Patience,
+        silence_camera: Callable[[], None],
+    ) -> None:
         self._start = start
+        self._silence_camera = silence_camera
         self._newest_odometry: Odometry | None = None
         self._newest_picture = math.nan
         self._period = 1.0 / scenario.control_rate_hz
@@ -80,6 +91,16 @@ class BridgeAutonomy(RosAutonomy):
         found, received = self._detections[round(self._frame_stamp * 1e9)]
         self.latencies_ms.append(max(0.0, received - began) * 1e3)
         return found
+
+    def fault(self, kind: str) -> None:
+        """Kill the detector where that is the fault; no further picture is published, whatever it is."""
+        super().fault(kind)
+        self._silence_camera()
+
+    def _is_of_newest_frame(self, detections_stamp: float) -> bool:
+        """The bridge publishes pictures by itself: one more may be out when a fault sets in."""
+        first = math.isnan(self._frame_stamp)
+        return first or detections_stamp >= self._frame_stamp - SAME_TIME_S
 
     def wait_for_graph(self) -> None:
         """Wait until guard and detector are there. Raises GraphTimeout."""

@@ -29,6 +29,8 @@ PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
 }
 # What a target holds is a path.
 LISTS = {"token[]": "token", "double[]": "double", "int[]": "int"}
+# The camera's nodes of graph.yaml, each with an input ``enabled``.
+CAMERA_NODES = ("image", "camera_info")
 VECTORS = ("vectord[3]", "double[3]", "pointd[3]", "normald[3]")
 
 
@@ -204,3 +206,11 @@ def build(graph: GraphSpec, schemas: Mapping[str, Schema]) -> None:
             keys.CONNECT: graph.connections,
         },
     )
+
+
+def silence_camera(graph: GraphSpec) -> None:
+    """End the pictures of a built ``graph``, as a camera does that is lost; only in a running Isaac Sim."""
+    import omni.graph.core as og
+
+    for node in CAMERA_NODES:
+        og.Controller.set(og.Controller.attribute(f"{graph.path}/{node}.inputs:enabled"), False)

@@ -10,9 +10,12 @@ Exit code 0: passed, 1: failed, 2: the run could not be carried through; result.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +23,7 @@ from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.episode import Episode
-from palletjack_sim.isaac_sim.graph import build, fill, load_graph, load_schemas
+from palletjack_sim.isaac_sim.graph import build, fill, load_graph, load_schemas, silence_camera
 from palletjack_sim.isaac_sim.robot import (
     RobotPrims,
     RobotSpec,
@@ -33,6 +36,7 @@ from palletjack_sim.isaac_sim.robot import (
 )
 from palletjack_sim.isaac_sim.robot_loop import BridgeCamera, BridgePhysics, Odometry
 from palletjack_sim.isaac_sim.world_stage import write_world
+from palletjack_sim.outcome import write_outcome_of_one
 from palletjack_sim.run import run_episode, write_error
 from palletjack_sim.scenario import Scenario, load_scenario
 from palletjack_sim.topics import TopicNames, load_topics
@@ -48,6 +52,7 @@ class Link(Autonomy, Odometry, Protocol):
     """What the run needs of the ROS graph."""
 
     latencies_ms: list[float]
+    commands_ms: list[float]
 
     def wait_for_graph(self) -> None:
         """Wait until guard and detector are there."""
@@ -67,14 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     sim: IsaacSim | None = None
     try:
-        scenario = load_scenario(arguments.scenario)
-        if arguments.duration is not None:
-            scenario = scenario.model_copy(update={"duration": arguments.duration})
+        scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
         refuse_embedded_only(scenario)
         names = load_topics(arguments.topics)
         spec = _robot_spec(arguments.robot)
         world = build_world(scenario, arguments.seed)
         sim = IsaacSim(headless=not arguments.window)
+        # SimulationApp's own handler ends the process with 0, which would be taken for a pass.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         result = _run(sim, arguments, scenario, names, spec, world)
     except KeyboardInterrupt:
         result = _failed(arguments, "interrupted")
@@ -83,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if sim is not None:
             sim.close()
+    write_outcome_of_one(arguments.out, result)
     print(f"{result.scenario} seed {result.seed}: {result.verdict}", *result.reasons, sep="; ", flush=True)
     return EXIT_CODES[result.verdict]
 
@@ -96,6 +102,8 @@ def refuse_embedded_only(scenario: Scenario) -> None:
         )
     if scenario.robot.dynamics.grip < 1.0:
         raise ValueError("robot.dynamics.grip: not built for Isaac Sim; use simulator:=embedded")
+    if any(fault.until is not None for fault in scenario.faults):
+        raise ValueError("faults.until: not built for Isaac Sim; use simulator:=embedded")
 
 
 def _run(
@@ -117,7 +125,8 @@ def _run(
         product = _render_product(camera, scenario)
         values = graph_values(scenario, names, spec, prims, str(getattr(product, "path", product)))
         build(fill(graph, values), load_schemas(sim.release.name))
-        link = make_link(scenario, names, arguments.start_timeout, arguments.answer_timeout)
+        patience = (arguments.start_timeout, arguments.answer_timeout)
+        link = make_link(scenario, names, *patience, partial(silence_camera, graph))
         eyes = BridgeCamera(sim, product, scenario.camera)
         try:
             link.wait_for_graph()
@@ -134,6 +143,7 @@ def _run(
                 perception="detector",
                 model=arguments.model or None,
                 latencies_ms=link.latencies_ms,
+                commands_ms=link.commands_ms,
             )
         finally:
             eyes.close()
@@ -203,7 +213,13 @@ def graph_values(
     }
 
 
-def make_link(scenario: Scenario, names: TopicNames, start_timeout: float, answer_timeout: float) -> Link:
+def make_link(
+    scenario: Scenario,
+    names: TopicNames,
+    start_timeout: float,
+    answer_timeout: float,
+    silence_camera: Callable[[], None],
+) -> Link:
     """Return the node that speaks with guard and detector.
 
     Raises:
@@ -213,6 +229,7 @@ def make_link(scenario: Scenario, names: TopicNames, start_timeout: float, answe
         import rclpy
         from rclpy.signals import SignalHandlerOptions
 
+        from palletjack_detection.nodes.lifetime import END_WITH_PARENT, end_with_parent
         from palletjack_sim.isaac_sim.bridge import BridgeAutonomy
         from palletjack_sim.ros_autonomy import Patience
     except ImportError as error:
@@ -220,10 +237,13 @@ def make_link(scenario: Scenario, names: TopicNames, start_timeout: float, answe
             f"this Python cannot speak ROS 2 ({error}): start the script in a shell with ROS sourced, or "
             "with the libraries of isaacsim.ros2.bridge as docs/isaac_sim.md says"
         ) from error
+    if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
+        # The launch ends python.sh only, whose child this is.
+        end_with_parent(int(launch_pid))
     if not rclpy.ok():
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     patience = Patience(start=start_timeout, answer=answer_timeout)
-    return BridgeAutonomy(scenario, names, scenario.robot.start, patience)
+    return BridgeAutonomy(scenario, names, scenario.robot.start, patience, silence_camera)
 
 
 def _render_product(camera: str, scenario: Scenario) -> Any:

@@ -41,8 +41,10 @@ def write_world(world: World, scenario: Scenario, path: Path) -> None:
     physics.GetPrim().AddAppliedSchema("PhysxSceneAPI")
     rate = physics.GetPrim().CreateAttribute("physxScene:timeStepsPerSecond", Sdf.ValueTypeNames.UInt)
     rate.Set(PHYSICS_HZ)
-    for prim in stage.GetPrimAtPath("/World/Objects").GetChildren():
-        _make_solid(prim)
+    # An empty hall has none.
+    if objects := stage.GetPrimAtPath("/World/Objects"):
+        for prim in objects.GetChildren():
+            _make_solid(prim)
     _add_ground(stage, scenario)
     stage.GetRootLayer().Save()
 

@@ -90,8 +90,15 @@ class RosBridge:
         product.shoot()
         rgb = np.ascontiguousarray(product.data["rgb"][..., :3])
         frame = self._names.frames["camera"]
-        self._camera_info.publish(camera_info_message(camera_model(self._scenario.camera), stamp, frame))
-        self._image.publish(image_message(rgb, stamp, frame))
+        info = camera_info_message(camera_model(self._scenario.camera), stamp, frame)
+        if self._is_enabled("camera_info"):
+            self._camera_info.publish(info)
+        if self._is_enabled("image"):
+            self._image.publish(image_message(rgb, stamp, frame))
+
+    def _is_enabled(self, node: str) -> bool:
+        # The node's default, which the graph leaves as it is, is True.
+        return self._fake.attributes[f"/World/PalletjackBridge/{node}.inputs:enabled"] is not False
 
 
 def main() -> int:
@@ -102,7 +109,7 @@ def main() -> int:
 
     make_link = run.make_link
 
-    def with_bridge(scenario: Scenario, names: TopicNames, *more: float) -> run.Link:
+    def with_bridge(scenario: Scenario, names: TopicNames, *more: Any) -> run.Link:
         link = make_link(scenario, names, *more)
         RosBridge(fake, scenario, names)
         return link

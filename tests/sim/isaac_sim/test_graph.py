@@ -13,6 +13,7 @@ import yaml
 
 from palletjack_sim.isaac_sim import data_folder
 from palletjack_sim.isaac_sim.graph import (
+    CAMERA_NODES,
     GraphError,
     GraphSpec,
     NodeSpec,
@@ -23,8 +24,8 @@ from palletjack_sim.isaac_sim.graph import (
 )
 from palletjack_sim.isaac_sim.read_schemas import read_schemas
 from palletjack_sim.isaac_sim.robot import RobotPrims, load_robots
-from palletjack_sim.isaac_sim.run import graph_values
-from palletjack_sim.scenario import load_scenario
+from palletjack_sim.isaac_sim.run import graph_values, refuse_embedded_only
+from palletjack_sim.scenario import Fault, load_scenario
 from palletjack_sim.topics import load_topics
 
 ROOT = Path(__file__).parents[3]
@@ -195,6 +196,36 @@ def test_bridge_schemas_are_those_of_the_installed_wheel() -> None:
     assert ours == {name: real[name] for name in ours}
     used = {node.type for node in load_graph().nodes.values() if node.type.startswith(BRIDGE)}
     assert used <= set(ours)
+
+
+def test_pictures_are_of_kinds_that_the_wheel_allows() -> None:
+    folder = wheel_of_the_bridge()
+    if folder is None:
+        pytest.skip("the wheel isaacsim-ros2 is not installed")
+    helper = BRIDGE + "ROS2CameraHelper"
+    file = next(folder.rglob("OgnROS2CameraHelper.ogn"))
+    allowed = json.loads(file.read_text())[helper]["inputs"]["type"]["metadata"]["allowedTokens"]
+    asked = {node.inputs["type"] for node in load_graph().nodes.values() if node.type == helper}
+    assert asked == {"rgb", "bbox_2d_tight", "bbox_3d"}
+    assert asked <= set(allowed.values())
+
+
+@pytest.mark.parametrize("release", ["6", "5"])
+def test_nodes_that_a_fault_silences_can_be_switched_off(release: str) -> None:
+    graph, schemas = load_graph(), load_schemas(release)
+    assert {graph.nodes[name].inputs["topicName"] for name in CAMERA_NODES} == {
+        "$topic.image",
+        "$topic.camera_info",
+    }
+    assert all(schemas[graph.nodes[name].type].inputs["enabled"] == "bool" for name in CAMERA_NODES)
+
+
+def test_a_fault_that_ends_is_refused() -> None:
+    """Nobody updates Isaac Sim while the first picture after it is waited for."""
+    fault = Fault(kind="camera_lost", at=1.0, until=2.0)
+    scenario = load_scenario("camera_lost").model_copy(update={"faults": (fault,)})
+    with pytest.raises(ValueError, match=r"faults\.until: not built for Isaac Sim"):
+        refuse_embedded_only(scenario)
 
 
 @pytest.mark.skipif("ISAACSIM_WHEELS" not in os.environ, reason="ISAACSIM_WHEELS is not set")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.detector.tiny_model import write_tiny_model
 from tests.ros.environment import REPOSITORY, wait_until
@@ -47,7 +49,7 @@ def scenario_file(tmp_path: Path) -> Path:
 
 
 def write_python_sh(folder: Path) -> Path:
-    """What stands in for Isaac Sim's python.sh."""
+    """What stands in for Isaac Sim's python.sh; like that, it starts Python as a child of its own."""
     write_robot(folder / "assets" / NOVA_CARTER.url.lstrip("/"))
     script = folder / "python.sh"
     places = (".", "sdg", "sim", "ros2_ws/src/palletjack_detection")
@@ -55,7 +57,7 @@ def write_python_sh(folder: Path) -> Path:
     script.write_text(
         f'#!/bin/sh\ncd "{REPOSITORY}"\nexport PALLETJACK_FAKE_ASSETS="{folder / "assets"}"\n'
         f'export PYTHONPATH="{paths}:$PYTHONPATH"\n'
-        f'exec "{sys.executable}" -m tests.sim.isaac_sim.run_ros_loop "$@"\n'
+        f'"{sys.executable}" -m tests.sim.isaac_sim.run_ros_loop "$@" || exit 1\n'
     )
     script.chmod(0o755)
     return script
@@ -84,6 +86,30 @@ def test_the_bridge_node_drives_detector_and_guard(
     assert result["distance_m"] > 0.5
 
 
+@pytest.mark.parametrize("kind", ["camera_lost", "detector_killed"])
+def test_faults_set_in_while_the_bridge_goes_on(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path, kind: str
+) -> None:
+    """The bridge publishes pictures by itself: the fault must silence it, or the robot would drive on."""
+    content = yaml.safe_load(SCENARIO)
+    content.update(duration=4.5, objects=[], faults=[{"kind": kind, "at": 2.0}])
+    content["criteria"] = {"must_stop": True, "min_distance": 0.5, "max_fault_stop_s": 2.0}
+    scenario_file.write_text(yaml.safe_dump(content))
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario_file,
+        model=write_tiny_model(tmp_path / "red"),
+        answer_timeout=20,
+        isaac_sim_python=write_python_sh(tmp_path),
+    )
+    code = launch.wait(200)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    assert result["fault_stop_s"] is not None
+    assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
+    assert result["end_to_end_ms"]["p50"] > result["latency_ms"]["p50"]
+
+
 @pytest.mark.parametrize("python", ["", "/opt/no/isaac_sim/python.sh"])
 def test_without_isaac_sim_the_launch_is_refused(
     start_loop: StartLoop, scenario_file: Path, python: str
@@ -96,11 +122,34 @@ def test_without_isaac_sim_the_launch_is_refused(
     assert "palletjack_guard" not in launch.text(), "nothing was started"
 
 
+def test_an_isaac_sim_that_ends_without_a_verdict_is_no_pass(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "python.sh"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text('{"verdict": "pass", "reasons": []}')
+    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, isaac_sim_python=script)
+    assert launch.wait(60) != 0
+    assert "the simulator ended with exit code 0 and left no verdict" in launch.text()
+
+
 def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
-    launch = start_loop(simulator="isaac_sim", scenario=scenario_file, isaac_sim_python="by_hand")
-    expected = "./python.sh -m palletjack_sim.isaac_sim.run --scenario"
+    words = {"scenario": os.path.relpath(scenario_file), "output": "out/by_hand"}
+    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
+    # Absolute: Isaac Sim is started in another folder.
+    expected = f"./python.sh -m palletjack_sim.isaac_sim.run --scenario {scenario_file.parent}"
     wait_until(lambda: expected in launch.text(), 60.0, expected)
+    assert f"--out {Path.cwd() / 'out/by_hand'}" in launch.text()
     launch.stop()
+
+
+def test_by_hand_cannot_kill_the_detector(start_loop: StartLoop) -> None:
+    launch = start_loop(simulator="isaac_sim", scenario="detector_killed", isaac_sim_python="by_hand")
+    assert launch.wait(60) != 0
+    assert "isaac_sim_python: expected python.sh for detector_killed, found by_hand" in launch.text()
 
 
 def test_ground_truth_as_perception_is_refused(

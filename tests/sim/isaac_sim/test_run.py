@@ -217,6 +217,13 @@ def test_the_world_is_solid_and_labelled_by_class_only(scenario_file: Path, tmp_
     assert box.GetMin()[0] == pytest.approx(scenario.room.low[0])
 
 
+def test_an_empty_hall_is_a_world_too(tmp_path: Path) -> None:
+    scenario = load_scenario("camera_lost").model_copy(update={"objects": ()})
+    write_world(build_world(scenario, 0), scenario, tmp_path / "world.usda")
+    stage = Usd.Stage.Open(str(tmp_path / "world.usda"))
+    assert stage.GetPrimAtPath("/World/Ground").HasAPI(UsdPhysics.CollisionAPI)
+
+
 def box_world(floor: float) -> World:
     """One box of a metre from x = 2 to 3 and y = -0.5 to 0.5, its bottom at ``floor``."""
     prop = Prop("palletjack", (box_part((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)),))

@@ -4,6 +4,7 @@ TensorRT takes signed INT8 with zero point 0, so a tensor behind a ReLU has 128 
 kernels want unsigned activations: a tensor that can be negative has the same levels there, shifted by 128,
 and one behind a ReLU has 256 levels over the same range, whose lower end is the ReLU and whose upper end is
 the clipping. The finer levels are nearer to the unrounded network, and nothing is left between two layers.
+There, channels of zeros fill up what its fast kernels would not take (``aligned_channels``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from palletjack_training.compression.aligned_channels import align_channels
 from palletjack_training.compression.marked_graph import ROUND, ROUND_KERNEL
 from palletjack_training.compression.rounding import LEVELS, kernel_ranges, round_kernel
 from palletjack_training.onnx_graph import DOMAIN
@@ -57,6 +59,8 @@ def realize(marked: onnx.ModelProto, target: Target) -> onnx.ModelProto:
         _drop_marks(model.graph)
     else:
         _Realization(model.graph, unsigned=target == "int8_cpu").run()
+        if target == "int8_cpu":
+            align_channels(model)
     onnx.checker.check_model(model)
     return model
 

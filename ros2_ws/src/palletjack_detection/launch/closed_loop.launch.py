@@ -8,9 +8,11 @@ Example: ros2 launch palletjack_detection closed_loop.launch.py scenario:=head_o
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,10 @@ from palletjack_detection.shipped_model import SHIPPED_MODEL
 PACKAGE = "palletjack_detection"
 # The processes end with this launch process, however that ends.
 ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
-BY_HAND = "by_hand"
-VERDICTS = {1: "the scenario failed", 2: "the scenario could not be run"}
+# Exit code of palletjack_sim.launch_facts for a scenario that cannot be read.
+WRONG_SCENARIO = 2
+BY_HAND, RESULT_FILE = "by_hand", "result.json"
+VERDICTS = {"fail": "the scenario failed", "error": "the scenario could not be run"}
 
 
 def arguments() -> list[DeclareLaunchArgument]:
@@ -97,7 +101,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "output",
             default_value="out/closed_loop",
-            description="Folder for result.json, track.csv, track.png and frames/.",
+            description="Folder for result.json, junit.xml, report.html, track.csv, track.png and frames/.",
         ),
         DeclareLaunchArgument(
             "record_to",
@@ -124,26 +128,39 @@ def arguments() -> list[DeclareLaunchArgument]:
 
 def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the processes for the given arguments; raises an error that names the wrong one."""
-    given = dict(context.launch_configurations)
+    given = with_absolute_paths(dict(context.launch_configurations))
     share = Path(get_package_share_directory(PACKAGE))
     topics_file = share / "config" / "topics.yaml"
     topics = {
         role: entry["name"] for role, entry in yaml.safe_load(topics_file.read_text())["topics"].items()
     }
     facts = scenario_facts(given)
+    # What an earlier run left must not be taken for this one's.
+    Path(given["output"], RESULT_FILE).unlink(missing_ok=True)
     guard = guard_node(given, topics, facts["guard"])
     entities: list[LaunchDescriptionEntity] = [guard, needs(guard)]
-    simulator = isaac_sim(given, topics_file) if given["simulator"] == "isaac_sim" else None
+    simulator = None
+    if given["simulator"] == "isaac_sim":
+        simulator = isaac_sim(given, topics_file, kills_detector=facts["detector_is_killed"])
     if isinstance(simulator, LogInfo):
         entities.append(simulator)
     else:
         process = simulator or simulator_process(given, topics_file)
-        entities += [process, verdict_of(process)]
+        entities += [process, verdict_of(process, Path(given["output"]))]
     if given["perception"] == "detector":
         entities.append(detector(given, share, topics, is_killed=facts["detector_is_killed"]))
     if given["record_to"]:
-        entities.append(recorder(given, topics))
+        bag = recorder(given, topics)
+        entities += [bag, needs(bag)]
     return entities
+
+
+def with_absolute_paths(given: dict[str, str]) -> dict[str, str]:
+    """Return the arguments with paths that hold in any folder: Isaac Sim is started in its own."""
+    names = ["output"]
+    if given["scenario"].endswith((".yaml", ".yml")):
+        names.append("scenario")
+    return {**given, **{name: os.path.abspath(os.path.expanduser(given[name])) for name in names}}
 
 
 def recorder(given: dict[str, str], topics: dict[str, str]) -> Node:
@@ -182,10 +199,12 @@ def simulator_process(given: dict[str, str], topics_file: Path) -> ExecuteProces
         command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
+    if given["record_to"]:
+        command.append("--recorded")
     return ExecuteProcess(cmd=command, name="simulator", output="screen", additional_env=ENVIRONMENT)
 
 
-def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogInfo:
+def isaac_sim(given: dict[str, str], topics_file: Path, *, kills_detector: bool) -> ExecuteProcess | LogInfo:
     """Return Isaac Sim's process, or what says how to start it by hand."""
     if given["perception"] != "detector":
         raise ValueError("perception: expected detector with simulator:=isaac_sim, found ground_truth")
@@ -195,6 +214,11 @@ def isaac_sim(given: dict[str, str], topics_file: Path) -> ExecuteProcess | LogI
         raise ValueError(
             "isaac_sim_python: no Isaac Sim to run: expected its python.sh (Isaac Sim needs an RTX GPU), or "
             f"{BY_HAND} to start it yourself, found {found}; simulator:=embedded needs none"
+        )
+    if by_hand and kills_detector:
+        raise ValueError(
+            f"isaac_sim_python: expected python.sh for {given['scenario']}, found {BY_HAND}: only an Isaac "
+            "Sim that this launch started knows which detector to kill"
         )
     command = ["./python.sh" if by_hand else python, "-m", "palletjack_sim.isaac_sim.run"]
     command += ["--scenario", given["scenario"], "--topics", str(topics_file), "--out", given["output"]]
@@ -242,13 +266,19 @@ def scenario_facts(given: dict[str, str]) -> dict[str, Any]:
 
     They are computed by the simulator's package, which may live in another Python than this one.
     """
-    import json
-    import subprocess
-
     command = [given["python"], "-m", "palletjack_sim.launch_facts", given["scenario"]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"scenario {given['scenario']}: {done.stderr.strip() or 'cannot be read'}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        code, said = done.returncode, done.stderr.strip()
+    except OSError as error:
+        code, said = 1, str(error)
+    if code == WRONG_SCENARIO:
+        raise RuntimeError(said)
+    if code != 0:
+        raise RuntimeError(
+            "python: expected one with the palletjack package and its simulator, as a checkout's "
+            f".venv/bin/python, found {given['python']}: {said[-300:] or f'it ended with {code}'}"
+        )
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 
@@ -277,16 +307,31 @@ def detector(given: dict[str, str], share: Path, topics: dict[str, str], *, is_k
     return GroupAction([SetRemap("detections", topics["detections"]), include], scoped=True)
 
 
-def verdict_of(simulator: ExecuteProcess) -> RegisterEventHandler:
+def verdict_of(simulator: ExecuteProcess, output: Path) -> RegisterEventHandler:
     """End the launch with the simulator, as a failure where its verdict is one."""
 
     def on_exit(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        if event.returncode != 0 and not context.is_shutdown:
+        problem = failure(output, event.returncode)
+        if problem and not context.is_shutdown:
             # An exception is what makes `ros2 launch` exit with 1.
-            raise RuntimeError(VERDICTS.get(event.returncode, f"the simulator ended with {event.returncode}"))
+            raise RuntimeError(problem)
         return [Shutdown(reason="the scenario passed")]
 
     return RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=on_exit))
+
+
+def failure(output: Path, code: int) -> str:
+    """Return why a run did not pass; empty where it did.
+
+    An exit code alone is no verdict: python.sh makes each a 1, and an interrupted Isaac Sim ends with 0.
+    """
+    try:
+        result = json.loads((output / RESULT_FILE).read_text(encoding="utf-8"))
+        if result["verdict"] != "pass":
+            return "; ".join([VERDICTS[result["verdict"]], *result["reasons"]])
+        return "" if code == 0 else f"the scenario passed, but the simulator ended with exit code {code}"
+    except (OSError, ValueError, KeyError):
+        return f"the simulator ended with exit code {code} and left no verdict in {output}"
 
 
 def needs(node: Node) -> RegisterEventHandler:

@@ -1,12 +1,15 @@
 """The recorder node: writes topics to an MCAP bag that Foxglove and `ros2 bag` open.
 
-Messages are written as they came, without being decoded. A topic is recorded from the moment somebody
-publishes it. The bag is closed in order on SIGINT and SIGTERM.
+Messages are written as they came, without being decoded; boxes also as annotations that Foxglove draws. A
+topic is recorded from the moment somebody publishes it. The bag is closed in order on SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +21,24 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosidl_runtime_py.utilities import get_message
 
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
+from palletjack_detection.nodes.drawn_boxes import (
+    ANNOTATIONS,
+    BOXES,
+    BOXES_IN_SPACE,
+    DETECTED,
+    MARKERS,
+    TRUE,
+    Annotator,
+    boxes_to_markers,
+)
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 
 LOOK_FOR_TOPICS_S = 0.5
 DEPTH = 50
 MEGABYTE = 1_000_000
+# Topics of a simulator that tells the truth have this in their names.
+GROUND_TRUTH = "ground_truth"
 BAG_VERSION: Literal[9] = 9
 DEFAULT_TOPICS = (
     "image,camera_info,detections,tracked_detections,detections_3d,markers,detections_image,"
@@ -46,6 +61,15 @@ PARAMETERS = (
 )
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """Where and how the messages of a topic are written once more, drawn."""
+
+    topic: str
+    type_name: str
+    draw: Callable[[bytes], bytes]
+
+
 class RecorderNode(Node):
     """One subscription for each topic, raw bytes into one writer."""
 
@@ -66,6 +90,7 @@ class RecorderNode(Node):
         self._bytes = self._messages = 0
         self._trouble = ""
         self._heard: dict[str, Any] = {}
+        self._drawn: dict[str, _Drawing] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
@@ -91,10 +116,23 @@ class RecorderNode(Node):
     def _record(self, topic: str, type_name: str) -> None:
         kind = get_message(type_name)
         self._bag.add_topic(topic, type_name)
+        if drawn := self._drawing(topic, type_name):
+            self._bag.add_topic(drawn.topic, drawn.type_name)
+            self._drawn[topic] = drawn
         self._heard[topic] = self.create_subscription(
             kind, topic, lambda data, topic=topic: self._write(topic, data), self._qos(topic), raw=True
         )
         self.get_logger().info(f"recording {topic} ({type_name})")
+
+    def _drawing(self, topic: str, type_name: str) -> _Drawing | None:
+        """What Foxglove draws of a topic that it cannot draw itself; the locator makes its own markers."""
+        true = GROUND_TRUTH in topic
+        if type_name == BOXES:
+            draw = partial(self._bag.annotator.annotate, colour=TRUE if true else DETECTED)
+            return _Drawing(f"{topic}/annotations", ANNOTATIONS, draw)
+        if type_name == BOXES_IN_SPACE and true:
+            return _Drawing(f"{topic}/markers", MARKERS, boxes_to_markers)
+        return None
 
     def _qos(self, topic: str) -> QoSProfile:
         """What every publisher of the topic offers."""
@@ -111,11 +149,16 @@ class RecorderNode(Node):
         if self._bytes + len(data) > self._limit:
             self._report(f"the limit of {self._limit // MEGABYTE} MB is reached: nothing more is recorded")
             return
+        now = self.get_clock().now().nanoseconds
         try:
-            self._bag.write(topic, self.get_clock().now().nanoseconds, data)
+            self._bag.write(topic, now, data)
+            if drawn := self._drawn.get(topic):
+                self._bag.write(drawn.topic, now, drawn.draw(data))
         except OSError as error:
             self._report(f"{self._bag.path}: cannot be written: {error}")
             return
+        except Exception as error:  # boxes that cannot be read are recorded all the same
+            self._report(f"{topic} is not drawn: {type(error).__name__}: {error}")
         self._bytes += len(data)
         self._messages += 1
 
@@ -165,6 +208,7 @@ class Bag:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._types = get_typestore(Stores.ROS2_JAZZY)
+        self.annotator = Annotator(self._types)
         self._writer: Any = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections: dict[str, Any] = {}
