@@ -7,6 +7,7 @@ the driver's versions, and the asset packs that the recipe names.
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ class FrameActor:
             files = self._maker.render(self._maker.plan(index, seconds), seconds)
         except Exception as error:
             return failed_frame(index, error), {}
-        return FrameReport(index, seconds=seconds), files
+        return FrameReport(index, seconds=seconds, process=os.getpid()), files
 
 
 def _knock(address: str) -> None:

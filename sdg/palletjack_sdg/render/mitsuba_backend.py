@@ -92,6 +92,8 @@ class MitsubaRenderer:
         merged = merge(scene.instances, camera, self.settings.atlas_px)
         clock.lap("merge")
         self._update(scene, merged)
+        # What the device still has to build belongs to this stage, not to the paths that wait for it.
+        self._dr.sync_thread()
         clock.lap("scene")
         outside = None if scene.environment is None else self._outside(scene.environment)
         color, albedo, normal = self._trace(camera, seed, outside)
