@@ -52,7 +52,10 @@ def generate(
         typer.Option(min=1, help="Processes that render side by side; default 1, on a cluster all it holds."),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(help="Render on the Ray cluster at ADDRESS (HOST:PORT, or auto).")
+        str | None,
+        typer.Option(
+            help="Render on the Ray cluster at HOST:PORT, or auto, or from outside at ray://HOST:10001."
+        ),
     ] = None,
     spp: Annotated[int, typer.Option(min=1, help="Paths traced per pixel.")] = 6,
     max_depth: Annotated[int, typer.Option(min=1, help="Longest light path, in segments.")] = 6,
