@@ -92,6 +92,20 @@ def test_a_texture_keeps_its_way_up(tmp_path: Path) -> None:
     assert tuple(part.material.texture[0, 0]) == (250, 0, 0)
 
 
+@pytest.mark.parametrize(("colour", "left"), [("", 1.0), ("Kd 1 1 1\n", 1.0), ("Kd 0.5 0.5 0.5\n", 0.5)])
+def test_a_picture_without_a_colour_is_shown_as_it_is(tmp_path: Path, colour: str, left: float) -> None:
+    Image.new("RGB", (8, 8), (200, 100, 40)).save(tmp_path / "wood.png")
+    (tmp_path / "board.mtl").write_text(f"newmtl wood\n{colour}map_Kd wood.png\n")
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+    (tmp_path / "board.obj").write_text(f"mtllib board.mtl\n{corners}usemtl wood\nf 1/1 2/2 3/3\n")
+    (part,) = read_mesh(tmp_path / "board.obj", 1.0, "y", 0.0, "board").parts
+    texture = part.material.texture
+    assert texture is not None
+    assert texture[0, 0] * np.array(part.material.color) == pytest.approx(
+        np.array([200, 100, 40]) * left, abs=1.0
+    )
+
+
 @pytest.mark.parametrize("label", ["tugger", None])
 def test_a_recipe_places_it_and_the_plan_rebuilds_it(folder: Path, label: str | None) -> None:
     add(folder, label)
