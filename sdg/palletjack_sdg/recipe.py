@@ -199,6 +199,8 @@ class LightSection(Section):
     band or open gate. ``dark_hall`` is the chance that only a few fixtures burn. ``environments`` weighs what
     is seen through gates and windows: "plain" (white), "sky" (procedural), or a pack's map
     (``assets:PACK/NAME``); none means plain. ``environment_radiance`` is a map's mean without its sun.
+    ``sun`` is the chance that direct sun falls in where there are windows or gates; it stands
+    ``sun_elevation_deg`` high, and its irradiance is ``sun_strength`` times the opening's radiance.
     """
 
     fixture_radiance: LogRange = (6.0, 60.0)
@@ -212,13 +214,18 @@ class LightSection(Section):
     robot_lamp: Fraction = 0.06
     environments: dict[str, float] = {}
     environment_radiance: LogRange = (2.0, 60.0)
+    sun: Fraction = 0.0
+    sun_elevation_deg: Range = (8.0, 50.0)
+    sun_strength: LogRange = (2.0, 12.0)
 
     @model_serializer(mode="wrap")
     def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without maps their keys are left out: such a recipe keeps the hash it had before there were any."""
+        """Without maps or sun their keys are left out: such a recipe keeps the hash it always had."""
         tree: dict[str, Any] = write(self)
         if not self.environments:
             del tree["environments"], tree["environment_radiance"]
+        if not self.sun:
+            del tree["sun"], tree["sun_elevation_deg"], tree["sun_strength"]
         return tree
 
     @field_validator("environments")
