@@ -45,7 +45,7 @@ RECIPE_FORMAT = "palletjack-recipe/1"
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pair", "pulled"]
-ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall"]
+ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall", "loading_bay"]
 
 
 class RecipeError(ValueError):
