@@ -87,7 +87,8 @@ class TruckSection(TruckRanges, Section):
     frames in which something is put before a truck on purpose; ``least_in_sight`` the share of a truck's head
     and tiller that goods and other trucks leave free; ``raised`` the share of inserted trucks that lift their
     pallet; ``carton_on_forks`` that of free-standing trucks which carry a carton without a pallet;
-    ``bag_on_tiller`` that of parked trucks with a bag or a jacket hung on the handle.
+    ``bag_on_tiller`` that of parked trucks with a bag or a jacket hung on the handle. ``families`` may name
+    objects of packs beside "palletjack": they stand free, beside things, in rows and in pairs.
     """
 
     empty_frames: Fraction = 0.12
@@ -117,6 +118,14 @@ class TruckSection(TruckRanges, Section):
     raised: Fraction = 0.45
     carton_on_forks: Fraction = 0.06
     bag_on_tiller: Fraction = 0.04
+
+    @field_validator("families")
+    @classmethod
+    def _labelled_families(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name in weights:
+            if name != "palletjack" and not is_asset(name):
+                raise ValueError(f"expected palletjack or assets:PACK/NAME, found {name!r}")
+        return weights
 
     @field_validator("count")
     @classmethod

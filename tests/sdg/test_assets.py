@@ -145,6 +145,30 @@ def test_it_is_labelled_where_it_stands(folder: Path) -> None:
     assert found.width_px == pytest.approx(1.2 * camera.focal_px / 4.7, abs=2.0)
 
 
+def test_it_stands_where_pallet_trucks_do_but_carries_nothing(folder: Path) -> None:
+    add(folder, "tugger")
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["trucks"].update(
+        families={"palletjack": 0.5, "assets:mine/tugger": 0.5}, empty_frames=0.0, carton_on_forks=1.0
+    )
+    mixed = Recipe.model_validate(tree)
+    stands: dict[str, set[str]] = {"palletjack": set(), "assets:mine/tugger": set()}
+    for index in range(14):
+        plan = plan_frame(mixed, 5, index)
+        trucks = [entry for entry in plan.objects if entry.role == "truck"]
+        for truck in trucks:
+            stands[truck.family].add(str(truck.state))
+            assert truck.label == ("tugger" if is_tugger(truck) else "palletjack")
+            group = [entry for entry in plan.objects if entry.group == truck.group and entry.id != truck.id]
+            assert group == [] or not is_tugger(truck), "a mesh carries nothing and nobody pulls it"
+    assert {"free_standing", "beside"} <= stands["assets:mine/tugger"]
+    assert not {"inserted", "pulled"} & stands["assets:mine/tugger"]
+    assert "inserted" in stands["palletjack"]
+    tree["trucks"]["families"] = {"forklift": 1.0}
+    with pytest.raises(ValueError, match=r"expected palletjack or assets:PACK/NAME, found 'forklift'"):
+        Recipe.model_validate(tree)
+
+
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path) -> None:
     add(folder, None)
     recipe = tmp_path / "mine.yaml"

@@ -49,8 +49,15 @@ class Fleet:
         family, params = self._trucks[number]
         key = (pose_name, number)
         if key not in self._posed:
-            self._posed[key] = catalog.changed(params, **pose) if pose else params
+            self._posed[key] = posed(params, pose or {})
         return family, self._posed[key]
+
+    def has_forks(self) -> bool:
+        """Whether the first truck can carry and be pulled: a mesh of a pack stands as it is."""
+        if set(self.stage.recipe.trucks.families) == {CATEGORY}:
+            return True
+        family, params = self.truck()
+        return "fork_tip" in catalog.build(family, params).anchors
 
     def load(self) -> tuple[str, ObjectParams]:
         """Return what the forks carry."""
@@ -69,7 +76,13 @@ def _draw_truck(stage: Stage, rng: np.random.Generator) -> tuple[str, ObjectPara
         lean = draw_uniform(rng, (0.0, 11.0))
     else:
         lean = draw_uniform(rng, section.tiller_lean_deg)
-    return family, catalog.changed(params, tiller_lean_deg=round(lean, 2))
+    return family, posed(params, {"tiller_lean_deg": round(lean, 2)})
+
+
+def posed(params: ObjectParams, pose: Mapping[str, float]) -> ObjectParams:
+    """Return ``params`` with those of ``pose`` that they have: a mesh of a pack moves nothing."""
+    known = {name: value for name, value in pose.items() if name in type(params).model_fields}
+    return catalog.changed(params, **known) if known else params
 
 
 def truck_piece(
@@ -87,7 +100,8 @@ def truck_piece(
         for mask in parts
         if mask.any()
     )
-    return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, LABEL, state)
+    label = getattr(params, "class_name", None) or LABEL
+    return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, label, state)
 
 
 def _points_with_crossings(part: Part) -> NDArray[np.float64]:
