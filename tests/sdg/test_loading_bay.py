@@ -88,6 +88,35 @@ def test_trucks_and_the_camera_find_their_place(bays: list[FramePlan]) -> None:
     assert all(plan.metadata["camera_free"] for plan in bays)
 
 
+def test_runs_of_cables_hang_from_wall_to_wall_and_brooms_lean_on_walls() -> None:
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["distractors"].update(fixtures={"cable_tray": 1.0, "broom": 1.0}, fixture_count=[4, 6])
+    tree["trucks"]["occluded"] = 1.0
+    recipe = Recipe.model_validate(tree)
+    counts = {"cable_tray": 0, "broom": 0}
+    for index in range(8):
+        plan = plan_frame(recipe, 7, index)
+        corners = np.array([corner for surface in plan.surfaces for corner in surface.corners])
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        for instance, entry in zip(build_scene(plan).instances, plan.objects, strict=True):
+            if entry.family not in counts:
+                continue
+            assert entry.role == "fixture", "none is put before a truck"
+            counts[entry.family] += 1
+            points = np.concatenate([part.vertices for part in instance.prop.parts])
+            world = points @ instance.pose[:3, :3].T + instance.pose[:3, 3]
+            least, most = world.min(axis=0), world.max(axis=0)
+            if entry.family == "cable_tray":
+                assert high[2] - 0.01 < most[2] <= high[2] + 1e-6
+                assert least[2] > 1.9
+                axis = int(np.argmax(most - least))
+                assert most[axis] - least[axis] > 0.97 * min(high[axis] - low[axis], 40.0)
+            else:
+                gaps = np.abs([least[:2] - low[:2], most[:2] - high[:2]])
+                assert gaps.min() < 0.05, "against a wall"
+    assert min(counts.values()) > 2, counts
+
+
 def test_sun_by_day_is_part_of_a_shipped_recipe() -> None:
     recipe = load_recipe("warehouse_daylight")
     frames = [plan_frame(recipe, 3, index) for index in range(24)]
