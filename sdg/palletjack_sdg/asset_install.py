@@ -42,7 +42,11 @@ def install_pack(name: str) -> AssetPack:
         licence=known.licence,
         attribution=known.attribution,
         scale=known.scale,
+        yaw_deg=known.yaw_deg,
+        label=known.label,
         tile_m=known.tile_m,
+        # What the models wear repeats nowhere: it is no picture of a floor or wall.
+        include=("*.obj",) if known.skins else (),
     )
     check_licence(name, pack)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,10 @@ def generate(
         typer.Option(min=1, help="Processes that render side by side; default 1, on a cluster all it holds."),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(help="Render on the Ray cluster at ADDRESS (HOST:PORT, or auto).")
+        str | None,
+        typer.Option(
+            help="Render on the Ray cluster at HOST:PORT, or auto, or from outside at ray://HOST:10001."
+        ),
     ] = None,
     spp: Annotated[int, typer.Option(min=1, help="Paths traced per pixel.")] = 6,
     max_depth: Annotated[int, typer.Option(min=1, help="Longest light path, in segments.")] = 6,
@@ -186,19 +189,22 @@ def inspect(
     report: Annotated[
         Path | None, typer.Option(help="Write index.html with plots and frames to this folder.")
     ] = None,
+    max_empty: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of empty label files that is meant.")
+    ] = 0.5,
 ) -> None:
     """Check a KITTI data set, print its statistics and draw a contact sheet with boxes.
 
     Ends with 1 if anything is wrong: an image without a label or the reverse, a line that is not KITTI, a
-    box outside its image, an image that does not decode, a duplicate frame or box; and, where the set has
-    annotations or masks, a box that does not agree with them.
+    box outside its image, an image that does not decode, a duplicate frame or box, more empty
+    label files than meant; and, where the set has annotations or masks, a box that does not agree with them.
 
     Example: `palletjack inspect out/frames`
     """
     from palletjack_sdg.inspect_dataset import draw_contact_sheet, inspect_dataset
     from palletjack_sdg.inspect_report import draw_histograms, write_report
 
-    found = inspect_dataset(data)
+    found = inspect_dataset(data, max_empty)
     for line in found.summary_lines():
         typer.echo(line)
     if found.frames:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from palletjack_sdg.asset_index import AssetError, digest, find, is_asset
-from palletjack_sdg.environment import Environment
+from palletjack_sdg.environment import Environment, Sun
 from palletjack_sdg.environment_maps import make_environment
-from palletjack_sdg.frame_plan import FramePlan, LightPlan, ObjectPlan, SurfacePlan
+from palletjack_sdg.frame_plan import FramePlan, LightPlan, ObjectPlan, SunPlan, SurfacePlan
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.scene import Instance, Matrix4, RectLight, Scene, Surface
 from palletjack_sdg.textures import (
@@ -31,6 +32,8 @@ _REGISTRIES: Mapping[str, Mapping[str, SurfaceMaker]] = {
     "ceiling": CEILING_TEXTURES,
 }
 LEAST_ROUGHNESS = 0.08
+# Of a map whose brightest pixel lies on the ground.
+LOWEST_SUN = math.radians(5.0)
 # A picture says nothing of its shine.
 PICTURE_ROUGHNESS = {"floor": 0.55, "wall": 0.8, "ceiling": 0.9}
 
@@ -41,6 +44,9 @@ def build_scene(plan: FramePlan) -> Scene:
     Raises ValueError naming the object or surface whose family, parameters or texture do not exist.
     """
     environment = None if plan.environment is None else make_environment(plan.environment)
+    sun = None
+    if plan.sun is not None:
+        environment, sun = _aligned(plan.sun, environment)
     return Scene(
         instances=tuple(_instance(entry) for entry in plan.objects),
         surfaces=tuple(_surfaces(plan)),
@@ -49,7 +55,20 @@ def build_scene(plan: FramePlan) -> Scene:
         ambient=plan.ambient,
         metadata={"recipe": plan.recipe, "seed": plan.seed, "index": plan.index, "zone": plan.zone},
         environment=environment,
+        sun=sun,
     )
+
+
+def _aligned(plan: SunPlan, environment: Environment | None) -> tuple[Environment | None, Sun]:
+    """The sun, and the map turned so that its own sun stands there, at the map's elevation."""
+    azimuth, elevation = math.radians(plan.azimuth_deg), math.radians(plan.elevation_deg)
+    if environment is not None:
+        where, height = environment.brightest()
+        environment = replace(environment, rotation=environment.rotation + azimuth - where)
+        elevation = max(height, LOWEST_SUN)
+    flat = math.cos(elevation)
+    direction = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation))
+    return environment, Sun(direction, plan.irradiance)
 
 
 def _light(light: LightPlan, environment: Environment | None) -> RectLight:

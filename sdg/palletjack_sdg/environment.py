@@ -3,7 +3,7 @@
 A map is an equirectangular picture of linear radiance (H, 2H, 3): the top row is the zenith, the middle
 column lies at azimuth ``rotation`` from the world's x axis, columns run clockwise seen from above. It is
 scaled so that its mean, without its brightest hundredth, is the plan's radiance. Each opening shines with
-the cosine-weighted mean of the half of the map that it faces; direct sun makes no patches on the floor.
+the cosine-weighted mean of the half of the map that it faces. The sun shines in apart from it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ BRIGHTEST = 20.0
 
 
 @dataclass(frozen=True)
+class Sun:
+    """Direct sunlight: the unit vector ``direction`` towards the sun, and the ``irradiance`` RGB, in W/m2, of
+    a surface that faces it. It comes in through openings only."""
+
+    direction: Vec3
+    irradiance: Vec3
+
+
+@dataclass(frozen=True)
 class Environment:
     """A map (H, 2H, 3) of radiance in W/m2/sr and its ``rotation`` in radians."""
 
@@ -34,6 +43,13 @@ class Environment:
         column = np.floor((0.5 - azimuth / (2.0 * np.pi)) * width).astype(int) % width
         row = np.clip(np.arccos(np.clip(directions[..., 2], -1, 1)) / np.pi * height, 0, height - 1)
         return np.asarray(self.image[row.astype(int), column], np.float32)
+
+    def brightest(self) -> tuple[float, float]:
+        """Return azimuth and elevation, in radians, of the brightest pixel."""
+        height, width = self.image.shape[:2]
+        row, column = divmod(int(np.argmax(self.image.sum(axis=2))), width)
+        azimuth = (0.5 - (column + 0.5) / width) * 2.0 * np.pi + self.rotation
+        return float(azimuth), float((0.5 - (row + 0.5) / height) * np.pi)
 
     def through(self, outward: NDArray[np.floating]) -> Vec3:
         """Return the radiance of an opening whose normal to the outside is ``outward`` (3,)."""

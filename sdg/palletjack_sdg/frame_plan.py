@@ -89,6 +89,17 @@ class EnvironmentPlan(PlanPart):
     radiance: float
 
 
+class SunPlan(PlanPart):
+    """Direct sun through the openings: where it stands, in degrees from the world's x axis and above the
+    horizon, and the ``irradiance`` RGB, in W/m2, of what faces it. Where there is a map, its brightest pixel
+    gives the elevation.
+    """
+
+    azimuth_deg: float
+    elevation_deg: float
+    irradiance: Point
+
+
 class FramePlan(PlanPart):
     """Everything of one frame. ``metadata`` holds counts of refused placements and what was aimed at."""
 
@@ -104,11 +115,12 @@ class FramePlan(PlanPart):
     lights: tuple[LightPlan, ...]
     ambient: Point
     environment: EnvironmentPlan | None = None
+    sun: SunPlan | None = None
     metadata: dict[str, Any]
 
     @model_serializer(mode="wrap")
     def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without(write(self), "environment")
+        return _without(_without(write(self), "environment"), "sun")
 
 
 def _without(tree: dict[str, Any], key: str) -> dict[str, Any]:

@@ -102,12 +102,13 @@ class GenerateJob:
 @dataclass(frozen=True)
 class FrameReport:
     """How a frame went: ``error`` is None if it was written. ``seconds``: time by stage.
-    ``fatal``: further frames would fail in the same way."""
+    ``fatal``: further frames would fail in the same way. ``process``: the one that made it."""
 
     index: int
     error: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     fatal: bool = False
+    process: int = 0
 
 
 @dataclass(frozen=True)

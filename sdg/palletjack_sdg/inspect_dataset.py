@@ -25,6 +25,8 @@ IGNORED_COLOR = (60, 60, 230)
 # Rounding of the label's two decimals.
 BORDER_TOLERANCE_PX = 0.01
 ALIKE_IOU = 0.95
+# More frames without anything in them are hardly meant.
+MAX_EMPTY = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,11 @@ class DatasetReport:
         return lines
 
 
-def inspect_dataset(root: Path) -> DatasetReport:
-    """Read every frame under ``root`` (images/ and labels/) and check it; nothing is changed."""
+def inspect_dataset(root: Path, max_empty: float = MAX_EMPTY) -> DatasetReport:
+    """Read every frame under ``root`` (images/ and labels/) and check it; nothing is changed.
+
+    ``max_empty``: the share of empty label files that may be meant.
+    """
     report = DatasetReport(root)
     images, labels = root / "images", root / "labels"
     for folder in (images, labels):
@@ -135,8 +140,14 @@ def inspect_dataset(root: Path) -> DatasetReport:
     pairs = near_duplicates([frame.look for frame in report.frames])
     names = [frame.image.name for frame in report.frames]
     report.near_duplicates = [(names[one], names[other], bits) for one, other, bits in pairs]
-    if report.frames and not any(frame.objects for frame in report.frames):
+    empty = sum(not frame.objects for frame in report.frames)
+    if report.frames and empty == len(report.frames):
         report.problems.append(f"{labels}: expected objects in some of the frames, found none in any")
+    elif empty > max_empty * len(report.frames):
+        report.problems.append(
+            f"{labels}: expected at most {max_empty:.0%} of the files without a line (--max-empty), "
+            f"found {empty} of {len(report.frames)}"
+        )
     return report
 
 

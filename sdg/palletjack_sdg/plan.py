@@ -8,7 +8,7 @@ import numpy as np
 
 from palletjack_sdg.camera_plan import CameraPlan, sample_optics
 from palletjack_sdg.environment_maps import PLAIN, environment_digest
-from palletjack_sdg.frame_plan import EnvironmentPlan, FramePlan, ObjectPlan, SurfacePlan
+from palletjack_sdg.frame_plan import EnvironmentPlan, FramePlan, LightPlan, ObjectPlan, SunPlan, SurfacePlan
 from palletjack_sdg.layouts import fittings, goods, occluders, shell, trucks, zones
 from palletjack_sdg.layouts.stage import Stage, area_of
 from palletjack_sdg.placement import FloorBox, Occupancy
@@ -19,6 +19,8 @@ from palletjack_sdg.sensor import sample_sensor
 __all__ = ["FramePlan", "ObjectPlan", "SurfacePlan", "plan_frame"]
 
 CAMERA_TRIES = 60
+# Degrees that the sun stands to the side of the opening it looks in at.
+MOST_ASIDE = 60.0
 
 
 def plan_frame(recipe: Recipe, seed: int, index: int) -> FramePlan:
@@ -56,6 +58,7 @@ def plan_frame(recipe: Recipe, seed: int, index: int) -> FramePlan:
     goods.top_up(stage, stream("top-up"))
     goods.scatter_clutter(stage, stream("clutter"))
     _light(stage, stream("light"))
+    environment = _environment(recipe, stream("environment"))
     return FramePlan(
         recipe=recipe.name,
         seed=seed,
@@ -67,7 +70,8 @@ def plan_frame(recipe: Recipe, seed: int, index: int) -> FramePlan:
         surfaces=tuple(stage.surfaces),
         lights=tuple(stage.lights),
         ambient=_ambient(recipe, stream("ambient")),
-        environment=_environment(recipe, stream("environment")),
+        environment=environment,
+        sun=_sun(recipe, stage.lights, environment, stream("sun")),
         metadata=_metadata(stage),
     )
 
@@ -131,6 +135,30 @@ def _environment(recipe: Recipe, rng: np.random.Generator) -> EnvironmentPlan | 
         sha256=environment_digest(name),
         rotation_deg=round(draw_uniform(rng, (0.0, 360.0)), 3),
         radiance=round(draw_log_uniform(rng, recipe.light.environment_radiance), 4),
+    )
+
+
+def _sun(
+    recipe: Recipe, lights: list[LightPlan], environment: EnvironmentPlan | None, rng: np.random.Generator
+) -> SunPlan | None:
+    """Draw a sun that looks in through one of the openings."""
+    openings = [light for light in lights if light.kind == "daylight"]
+    if rng.random() >= recipe.light.sun or not openings:
+        return None
+    opening = openings[int(rng.integers(len(openings)))]
+    outward = -np.cross(opening.u, opening.v)
+    azimuth = math.degrees(math.atan2(outward[1], outward[0])) + draw_uniform(rng, (-MOST_ASIDE, MOST_ASIDE))
+    elevation = draw_uniform(rng, recipe.light.sun_elevation_deg)
+    level = opening.radiance[1] if environment is None else environment.radiance
+    level *= draw_log_uniform(rng, recipe.light.sun_strength)
+    # The lower the sun, the redder.
+    warmth = 0.35 * math.exp(-elevation / 15.0)
+    color = (1.05 + 0.5 * warmth, 1.0, 0.92 - warmth)
+    red, green, blue = (round(level * channel, 4) for channel in color)
+    return SunPlan(
+        azimuth_deg=round(azimuth % 360.0, 3),
+        elevation_deg=round(elevation, 3),
+        irradiance=(red, green, blue),
     )
 
 

@@ -7,6 +7,7 @@ the driver's versions, and the asset packs that the recipe names.
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.workers import failed_frame
 
+# How a machine that is no node of the cluster is let in: through the head's client server.
+CLIENT = "ray://"
 PATIENCE_S = 300.0
 SPARE_DEATHS = 5
 
@@ -61,17 +64,17 @@ class FrameActor:
             files = self._maker.render(self._maker.plan(index, seconds), seconds)
         except Exception as error:
             return failed_frame(index, error), {}
-        return FrameReport(index, seconds=seconds), files
+        return FrameReport(index, seconds=seconds, process=os.getpid()), files
 
 
 def _knock(address: str) -> None:
-    """Connect to HOST:PORT and hang up: where nobody answers, Ray itself waits for minutes and then exits.
+    """Connect to HOST:PORT or ray://HOST:PORT and hang up: where nobody answers, Ray itself waits long.
 
     Raises:
         OSError: nobody answers.
     """
-    host, _, port = address.rpartition(":")
-    if "://" not in address and host and port.isdigit():
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    if "://" not in host and host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10.0).close()
 
 

@@ -45,7 +45,7 @@ RECIPE_FORMAT = "palletjack-recipe/1"
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 TruckState = Literal["inserted", "free_standing", "under_rack", "beside", "row", "pair", "pulled"]
-ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall"]
+ZoneName = Literal["rack_aisle", "rack_front", "open_floor", "staging", "pillar_hall", "loading_bay"]
 
 
 class RecipeError(ValueError):
@@ -87,7 +87,8 @@ class TruckSection(TruckRanges, Section):
     frames in which something is put before a truck on purpose; ``least_in_sight`` the share of a truck's head
     and tiller that goods and other trucks leave free; ``raised`` the share of inserted trucks that lift their
     pallet; ``carton_on_forks`` that of free-standing trucks which carry a carton without a pallet;
-    ``bag_on_tiller`` that of parked trucks with a bag or a jacket hung on the handle.
+    ``bag_on_tiller`` that of parked trucks with a bag or a jacket hung on the handle. ``families`` may name
+    objects of packs beside "palletjack": they stand free, beside things, in rows and in pairs.
     """
 
     empty_frames: Fraction = 0.12
@@ -117,6 +118,14 @@ class TruckSection(TruckRanges, Section):
     raised: Fraction = 0.45
     carton_on_forks: Fraction = 0.06
     bag_on_tiller: Fraction = 0.04
+
+    @field_validator("families")
+    @classmethod
+    def _labelled_families(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name in weights:
+            if name != "palletjack" and not is_asset(name):
+                raise ValueError(f"expected palletjack or assets:PACK/NAME, found {name!r}")
+        return weights
 
     @field_validator("count")
     @classmethod
@@ -199,6 +208,8 @@ class LightSection(Section):
     band or open gate. ``dark_hall`` is the chance that only a few fixtures burn. ``environments`` weighs what
     is seen through gates and windows: "plain" (white), "sky" (procedural), or a pack's map
     (``assets:PACK/NAME``); none means plain. ``environment_radiance`` is a map's mean without its sun.
+    ``sun`` is the chance that direct sun falls in where there are windows or gates; it stands
+    ``sun_elevation_deg`` high, and its irradiance is ``sun_strength`` times the opening's radiance.
     """
 
     fixture_radiance: LogRange = (6.0, 60.0)
@@ -212,13 +223,18 @@ class LightSection(Section):
     robot_lamp: Fraction = 0.06
     environments: dict[str, float] = {}
     environment_radiance: LogRange = (2.0, 60.0)
+    sun: Fraction = 0.0
+    sun_elevation_deg: Range = (8.0, 50.0)
+    sun_strength: LogRange = (2.0, 12.0)
 
     @model_serializer(mode="wrap")
     def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without maps their keys are left out: such a recipe keeps the hash it had before there were any."""
+        """Without maps or sun their keys are left out: such a recipe keeps the hash it always had."""
         tree: dict[str, Any] = write(self)
         if not self.environments:
             del tree["environments"], tree["environment_radiance"]
+        if not self.sun:
+            del tree["sun"], tree["sun_elevation_deg"], tree["sun_strength"]
         return tree
 
     @field_validator("environments")

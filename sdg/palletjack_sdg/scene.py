@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_sdg.environment import Environment
+from palletjack_sdg.environment import Environment, Sun
 from palletjack_sdg.geometry import ByteArray, Prop, Vec3
 
 Matrix4 = NDArray[np.float64]
@@ -93,3 +93,4 @@ class Scene:
     ambient: Vec3 = (0.0, 0.0, 0.0)
     metadata: dict[str, object] = field(default_factory=dict)
     environment: Environment | None = None
+    sun: Sun | None = None

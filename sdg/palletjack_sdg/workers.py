@@ -56,7 +56,7 @@ def run_frames(
 def make_frame(maker: FrameMaker, index: int) -> FrameReport:
     """Make one frame and report how it went; only Ctrl-C passes through."""
     try:
-        return FrameReport(index, seconds=maker.make(index))
+        return FrameReport(index, seconds=maker.make(index), process=os.getpid())
     except Exception as error:
         return failed_frame(index, error)
 

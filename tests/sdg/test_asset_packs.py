@@ -22,6 +22,7 @@ from palletjack_sdg.asset_download import KnownPack, members
 from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack, find, index_path
 from palletjack_sdg.asset_install import install_pack, known_packs
 from palletjack_sdg.asset_licences import LicenceError, judge_licence
+from palletjack_sdg.objects.mesh_file import read_mesh
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +83,16 @@ def test_what_cannot_be_installed_says_why(monkeypatch: pytest.MonkeyPatch) -> N
     assert not index_path().exists()
 
 
+def debian_package(root: Path, archive: Path) -> Path:
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/control").write_text(
+        "Package: some-data\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.c>\nDescription: a\n"
+    )
+    command = ["dpkg-deb", "--root-owner-group", "--build", str(root), str(archive)]
+    subprocess.run(command, check=True, capture_output=True)
+    return archive
+
+
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here")
 def test_objects_come_out_of_the_archives_of_a_debian_package(tmp_path: Path) -> None:
     known = known_packs()["furniture"]
@@ -92,13 +103,7 @@ def test_objects_come_out_of_the_archives_of_a_debian_package(tmp_path: Path) ->
         for name in ("box/box.obj", "box/box.mtl", "box/wood.png", "box.png", "../../out.obj"):
             catalogue.writestr(f"blendswap-cc-0/{name}", name)
         catalogue.writestr("PluginFurnitureCatalog.properties", "id=1")
-    (root / "DEBIAN").mkdir()
-    (root / "DEBIAN/control").write_text(
-        f"Package: {known.package}\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.c>\nDescription: a\n"
-    )
-    archive = tmp_path / "pack.deb"
-    command = ["dpkg-deb", "--root-owner-group", "--build", str(root), str(archive)]
-    subprocess.run(command, check=True, capture_output=True)
+    archive = debian_package(root, tmp_path / "pack.deb")
     assert dict(members(archive, known)) == {
         "box/box.mtl": b"box/box.mtl",
         "box/box.obj": b"box/box.obj",
@@ -107,6 +112,51 @@ def test_objects_come_out_of_the_archives_of_a_debian_package(tmp_path: Path) ->
     archive.write_bytes(b"no package")
     with pytest.raises(AssetError, match=r"pack.deb: dpkg-deb cannot open it"):
         dict(members(archive, known))
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here")
+def test_models_get_the_pictures_that_an_engines_own_file_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = known_packs()["redeclipse_truck"]
+    below = "usr/share/games/redeclipse/data/nieb"
+    model = (
+        "mtllib gone.mtl\nv 0 0 0\nv 10 0 0\nv 0 20 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+        "g body\nusemtl Default\nf 1/1 2/2 3/3\ng grip\nusemtl Default\nf 3/3 2/2 1/1\n"
+    )
+    files = {
+        "pallet_lift/obj.cfg": "objload model.obj\nobjskin * diffuse.png masks.png\nobjskin grip black.png\n",
+        "pallet_lift/model.obj": model,
+        "pallet_lift/worn/obj.cfg": 'objload "../model.obj"\nobjskin * worn.png ../masks.png\n',
+        "pallet_lift/bare/obj.cfg": "objload ../model.obj\nobjskin * gone.png\n",
+        "readme.txt": "CC0",
+        "crate/obj.cfg": "objload model.obj",
+    }
+    root = tmp_path / "root"
+    for name, text in files.items():
+        (root / below / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / below / name).write_text(text)
+    colours = {"diffuse": 200, "black": 20, "worn/worn": 90, "masks": 255}
+    for name, level in colours.items():
+        cv2.imwrite(str(root / below / f"pallet_lift/{name}.png"), np.full((8, 8, 3), level, np.uint8))
+    monkeypatch.setattr(
+        asset_install, "fetch", lambda known, folder: debian_package(root, folder / "pack.deb")
+    )
+    pack = install_pack("redeclipse_truck")
+    assert (pack.label, pack.licence) == ("palletjack", "CC0-1.0")
+    assert sorted(pack.files("object")) == ["pallet_lift", "pallet_lift/worn"]
+    assert pack.files("picture") == {}, "what a truck wears is no floor"
+    assert sorted(path.name for path in pack.folder.rglob("*.png")) == [
+        "black.png",
+        "diffuse.png",
+        "worn.png",
+    ]
+    assert (pack.folder / "readme.txt").read_text() == "CC0"
+    for item, levels in (("pallet_lift", {200, 20}), ("pallet_lift/worn", {90})):
+        prop = read_mesh(pack.files("object")[item], pack.scale, pack.up, pack.yaw_deg, item)
+        assert prop.bounds()[1][2] == pytest.approx(20 * known.scale)
+        textures = [part.material.texture for part in prop.parts]
+        assert {int(texture[0, 0, 0]) for texture in textures if texture is not None} == levels
 
 
 @pytest.mark.parametrize(

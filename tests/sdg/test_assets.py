@@ -92,6 +92,20 @@ def test_a_texture_keeps_its_way_up(tmp_path: Path) -> None:
     assert tuple(part.material.texture[0, 0]) == (250, 0, 0)
 
 
+@pytest.mark.parametrize(("colour", "left"), [("", 1.0), ("Kd 1 1 1\n", 1.0), ("Kd 0.5 0.5 0.5\n", 0.5)])
+def test_a_picture_without_a_colour_is_shown_as_it_is(tmp_path: Path, colour: str, left: float) -> None:
+    Image.new("RGB", (8, 8), (200, 100, 40)).save(tmp_path / "wood.png")
+    (tmp_path / "board.mtl").write_text(f"newmtl wood\n{colour}map_Kd wood.png\n")
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+    (tmp_path / "board.obj").write_text(f"mtllib board.mtl\n{corners}usemtl wood\nf 1/1 2/2 3/3\n")
+    (part,) = read_mesh(tmp_path / "board.obj", 1.0, "y", 0.0, "board").parts
+    texture = part.material.texture
+    assert texture is not None
+    assert texture[0, 0] * np.array(part.material.color) == pytest.approx(
+        np.array([200, 100, 40]) * left, abs=1.0
+    )
+
+
 @pytest.mark.parametrize("label", ["tugger", None])
 def test_a_recipe_places_it_and_the_plan_rebuilds_it(folder: Path, label: str | None) -> None:
     add(folder, label)
@@ -129,6 +143,30 @@ def test_it_is_labelled_where_it_stands(folder: Path) -> None:
     assert found.dimensions == pytest.approx((1.5, 0.6, 1.2), abs=1e-4)
     # Its near face lies at 4.7 m and is 1.2 m wide.
     assert found.width_px == pytest.approx(1.2 * camera.focal_px / 4.7, abs=2.0)
+
+
+def test_it_stands_where_pallet_trucks_do_but_carries_nothing(folder: Path) -> None:
+    add(folder, "tugger")
+    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree["trucks"].update(
+        families={"palletjack": 0.5, "assets:mine/tugger": 0.5}, empty_frames=0.0, carton_on_forks=1.0
+    )
+    mixed = Recipe.model_validate(tree)
+    stands: dict[str, set[str]] = {"palletjack": set(), "assets:mine/tugger": set()}
+    for index in range(14):
+        plan = plan_frame(mixed, 5, index)
+        trucks = [entry for entry in plan.objects if entry.role == "truck"]
+        for truck in trucks:
+            stands[truck.family].add(str(truck.state))
+            assert truck.label == ("tugger" if is_tugger(truck) else "palletjack")
+            group = [entry for entry in plan.objects if entry.group == truck.group and entry.id != truck.id]
+            assert group == [] or not is_tugger(truck), "a mesh carries nothing and nobody pulls it"
+    assert {"free_standing", "beside"} <= stands["assets:mine/tugger"]
+    assert not {"inserted", "pulled"} & stands["assets:mine/tugger"]
+    assert "inserted" in stands["palletjack"]
+    tree["trucks"]["families"] = {"forklift": 1.0}
+    with pytest.raises(ValueError, match=r"expected palletjack or assets:PACK/NAME, found 'forklift'"):
+        Recipe.model_validate(tree)
 
 
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path) -> None:

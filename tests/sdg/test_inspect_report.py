@@ -86,6 +86,14 @@ def test_an_object_labelled_twice_and_a_set_without_any_are_found(tmp_path: Path
     write_labels(tmp_path / "labels/000001.txt", twice)
     (problem,) = inspect_dataset(tmp_path).problems
     assert "000001.txt:2: box: expected an object of its own, found the box of line 1 again" in problem
+    write_labels(tmp_path / "labels/000001.txt", [])
+    write_labels(tmp_path / "labels/000002.txt", [])
+    assert inspect_dataset(tmp_path).problems == [], "half of them may be meant"
+    write_labels(tmp_path / "labels/000000.txt", [])
+    (problem,) = inspect_dataset(tmp_path).problems
+    assert "expected at most 50% of the files without a line (--max-empty), found 3 of 4" in problem
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path), "--no-plots", "--max-empty", "0.75"])
+    assert result.exit_code == 0, result.output
     for index in range(4):
         write_labels(tmp_path / f"labels/{index:06d}.txt", [])
     (problem,) = inspect_dataset(tmp_path).problems

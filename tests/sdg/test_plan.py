@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from palletjack_sdg.camera_plan import CameraPlan, bearing_of_column, project
-from palletjack_sdg.compose import build_scene
+from palletjack_sdg.compose import build_scene, object_pose
 from palletjack_sdg.frame_plan import FramePlan, ObjectPlan
+from palletjack_sdg.layouts.fleet import truck_piece
+from palletjack_sdg.layouts.stage import Piece
 from palletjack_sdg.objects import catalog
+from palletjack_sdg.objects.pallet_truck import sample_pallet_truck
 from palletjack_sdg.placement import FloorArea, FloorBox, Occupancy, overlap_m
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
@@ -228,6 +231,40 @@ def test_objects_of_different_groups_do_not_share_space(plans: list[FramePlan], 
             deep = _thickness(voxels_a & voxels_b) > 0.6 * VOXEL_M
             where = f"frame {plan.index}: {a.family} {a.id} and {b.family} {b.id}: {shared}"
             assert shared <= limit or not deep, where
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_trucks_boxes_hold_all_of_it(number: int) -> None:
+    """Its blades have corners at both ends only: nothing may stand on what lies between."""
+    params = sample_pallet_truck(substream(3, number, "truck"))
+    piece = truck_piece("palletjack", params, 2.0, -1.0, 0.7, "free_standing")
+    truck = Instance(1, piece.prop(), object_pose(_plan_of(piece)))
+    middles = (np.array(sorted(_surface_voxels(truck))) + 0.5) * VOXEL_M
+    held = np.zeros(len(middles), dtype=bool)
+    for box in piece.boxes:
+        offset = middles[:, :2] - [box.x, box.y]
+        c, s = math.cos(box.yaw), math.sin(box.yaw)
+        along, across = offset @ [c, s], offset @ [-s, c]
+        # A voxel that the truck touches has its middle up to a voxel away from it.
+        held |= (
+            (np.abs(along) < box.half_length + VOXEL_M)
+            & (np.abs(across) < box.half_width + VOXEL_M)
+            & (middles[:, 2] > box.z0 - VOXEL_M)
+            & (middles[:, 2] < box.z1 + VOXEL_M)
+        )
+    assert held.all(), f"{(~held).sum()} of {len(held)} voxels, from {middles[~held].min(axis=0)}"
+
+
+def _plan_of(piece: Piece) -> ObjectPlan:
+    return ObjectPlan(
+        id=1,
+        family=piece.family,
+        params=piece.params.model_dump(mode="json"),
+        position=(piece.x, piece.y, piece.z),
+        yaw_deg=math.degrees(piece.yaw),
+        role="truck",
+        group=1,
+    )
 
 
 def test_camera_stands_free(plans: list[FramePlan], scenes: list[Scene]) -> None:

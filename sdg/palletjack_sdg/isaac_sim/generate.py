@@ -21,7 +21,7 @@ from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, Genera
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.assets import AssetSwap, load_assets
 from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings
-from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
 from palletjack_sdg.recipe import RecipeError
@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for member in recipe.recipes if isinstance(recipe, RecipeMix) else (recipe,):
             if set(member.light.environments) - {"plain"}:
                 raise RecipeError(f"{member.name}: {NO_ENVIRONMENT}")
+            if member.light.sun:
+                raise RecipeError(f"{member.name}: {NO_SUN}")
         sim = IsaacSim(
             headless=not arguments.window,
             renderer="PathTracing" if settings.mode == "path_traced" else None,

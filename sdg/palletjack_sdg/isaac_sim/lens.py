@@ -22,6 +22,10 @@ NO_ENVIRONMENT = (
     "light.environments: only the embedded renderer shows environment maps through gates and windows; "
     "for Isaac Sim leave the key out"
 )
+NO_SUN = (
+    "light.sun: only the embedded renderer lets direct sun in through gates and windows; "
+    "for Isaac Sim leave the key out"
+)
 
 
 def pinhole_around(camera: Camera) -> Camera:

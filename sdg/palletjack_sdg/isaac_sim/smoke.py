@@ -143,7 +143,8 @@ def run_checks(
     reports: Sequence[FrameReport],
 ) -> SmokeReport:
     """Judge the frames, look over the data set, and write smoke.json and a contact sheet beside it."""
-    data = inspect_dataset(job.out)
+    # Of five frames most may be empty by chance.
+    data = inspect_dataset(job.out, max_empty=1.0)
     errors = {report.index: report.error for report in reports if report.error is not None}
     checks = (*_frame_checks(renderer.sights), _dataset_check(data.problems, errors))
     facts = {

@@ -17,7 +17,7 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdShade, Vt
 
 from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.isaac_sim.assets import ReferencedProp
-from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, pinhole_around
+from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN, pinhole_around
 from palletjack_sdg.isaac_sim.releases import Semantics
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
@@ -42,11 +42,13 @@ def write_stage(
 
     Raises:
         DistortionError: the camera's distortion folds back inside the image.
-        RenderError: the scene has an environment map.
+        RenderError: the scene has an environment map or a sun.
         OSError: a texture cannot be written.
     """
     if scene.environment is not None:
         raise RenderError(NO_ENVIRONMENT)
+    if scene.sun is not None:
+        raise RenderError(NO_SUN)
     textures = path.with_name(path.stem + "_textures")
     textures.mkdir(parents=True, exist_ok=True)
     stage = Usd.Stage.CreateNew(str(path))

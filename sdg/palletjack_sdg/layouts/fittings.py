@@ -22,8 +22,11 @@ ON_WALLS = (
     "wall_post",
     "hose_reel",
     "leaning_boards",
+    "broom",
 )
 """Families whose origin lies on a wall, with x pointing out of it."""
+UNDER_CEILING = ("cable_tray",)
+"""Families that hang, as long as the room."""
 LEAST_HEADROOM_M = 2.3
 
 
@@ -67,6 +70,8 @@ def add_wall_things(stage: Stage, rng: np.random.Generator, *, gates: bool = Fal
         if family in ON_WALLS:
             wall: WallName = ("x1", "x1", "y0", "y1")[int(rng.integers(4))]  # type: ignore[assignment]
             _on_wall(stage, family, wall, rng)
+        elif family in UNDER_CEILING:
+            _under_ceiling(stage, family, rng)
         else:
             _on_floor(stage, family, rng)
 
@@ -81,6 +86,26 @@ def _on_wall(stage: Stage, family: str, wall: WallName, rng: np.random.Generator
         x, y, yaw = _wall_spot(stage, wall, rng)
         x, y = x - behind * math.cos(yaw), y - behind * math.sin(yaw)
         if stage.place(family, [standing(family, params, "fixture", x, y, yaw)], guard=False):
+            return
+
+
+def _under_ceiling(stage: Stage, family: str, rng: np.random.Generator) -> None:
+    """Hang a run of cables or pipes from wall to wall, where goods and beams leave room for it."""
+    room, along_x = stage.room, bool(rng.random() < 0.6)
+    run, across = (
+        (room.x1 - room.x0, (room.y0, room.y1)) if along_x else (room.y1 - room.y0, (room.x0, room.x1))
+    )
+    params = catalog.sample(family, rng)
+    drop = min(float(getattr(params, "drop", 0.1)), max(0.1, room.height - LEAST_HEADROOM_M - 0.3))
+    params = catalog.changed(params, length=round(min(40.0, run - 0.1), 2), drop=round(drop, 3))
+    top = float(catalog.build(family, params).bounds()[1][2])
+    middle = (room.x0 + room.x1) / 2 if along_x else 0.0
+    for _ in range(4):
+        aside = draw_uniform(rng, (across[0] + 0.5, across[1] - 0.5))
+        x, y = (middle, aside) if along_x else (aside, (room.y0 + room.y1) / 2)
+        yaw = 0.0 if along_x else math.pi / 2
+        hanging = standing(family, params, "fixture", x, y, yaw, z=round(room.height - top - 0.002, 4))
+        if stage.place(family, [hanging], guard=False):
             return
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from palletjack_sdg.geometry import Part
 from palletjack_sdg.layouts.stage import Piece, Stage, standing, to_world
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.family import ObjectParams
@@ -17,6 +19,10 @@ from palletjack_sdg.recipe import TruckState
 from palletjack_sdg.seeding import draw_uniform, draw_weighted
 
 LABEL = "palletjack"
+HEEL_M = 0.03
+"""Where the forks begin, ahead of the load side of a truck's back plate."""
+TILLER_FOOT_M = 0.55
+"""Above this height only the tiller is left."""
 PALLET_CLEARANCE_M = 0.1
 """Height of the opening under a EUR pallet's cross boards (EN 13698-1)."""
 
@@ -43,8 +49,15 @@ class Fleet:
         family, params = self._trucks[number]
         key = (pose_name, number)
         if key not in self._posed:
-            self._posed[key] = catalog.changed(params, **pose) if pose else params
+            self._posed[key] = posed(params, pose or {})
         return family, self._posed[key]
+
+    def has_forks(self) -> bool:
+        """Whether the first truck can carry and be pulled: a mesh of a pack stands as it is."""
+        if set(self.stage.recipe.trucks.families) == {CATEGORY}:
+            return True
+        family, params = self.truck()
+        return "fork_tip" in catalog.build(family, params).anchors
 
     def load(self) -> tuple[str, ObjectParams]:
         """Return what the forks carry."""
@@ -63,31 +76,47 @@ def _draw_truck(stage: Stage, rng: np.random.Generator) -> tuple[str, ObjectPara
         lean = draw_uniform(rng, (0.0, 11.0))
     else:
         lean = draw_uniform(rng, section.tiller_lean_deg)
-    return family, catalog.changed(params, tiller_lean_deg=round(lean, 2))
+    return family, posed(params, {"tiller_lean_deg": round(lean, 2)})
+
+
+def posed(params: ObjectParams, pose: Mapping[str, float]) -> ObjectParams:
+    """Return ``params`` with those of ``pose`` that they have: a mesh of a pack moves nothing."""
+    known = {name: value for name, value in pose.items() if name in type(params).model_fields}
+    return catalog.changed(params, **known) if known else params
 
 
 def truck_piece(
-    family: str,
-    params: ObjectParams,
-    x: float,
-    y: float,
-    yaw: float,
-    state: TruckState,
-    *,
-    forks: bool = True,
+    family: str, params: ObjectParams, x: float, y: float, yaw: float, state: TruckState
 ) -> Piece:
-    """Return a truck with its boxes: forks (unless they are in a pallet), chassis, and tiller."""
+    """Return a truck with its boxes: chassis, tiller, and forks."""
     prop = catalog.build(family, params)
-    points = np.concatenate([part.vertices for part in prop.parts])
-    head = points[:, 0] < 0.03
-    low = points[:, 2] < 0.55
-    parts = [head & low, head & ~low] + ([~head] if forks else [])
+    # A blade or a tiller has corners at both ends only: where it crosses a border it belongs to both sides.
+    points = np.concatenate([_points_with_crossings(part) for part in prop.parts])
+    x_, z_ = points[:, 0], points[:, 2]
+    head = x_ <= HEEL_M
+    parts = (head & (z_ <= TILLER_FOOT_M), head & (z_ >= TILLER_FOOT_M), x_ >= HEEL_M)
     boxes = tuple(
         box_from_bounds(points[mask].min(axis=0).tolist(), points[mask].max(axis=0).tolist()).moved(x, y, yaw)
         for mask in parts
         if mask.any()
     )
-    return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, LABEL, state)
+    label = getattr(params, "class_name", None) or LABEL
+    return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, label, state)
+
+
+def _points_with_crossings(part: Part) -> NDArray[np.float64]:
+    """The vertices (N, 3) of a part, and where its edges cross the borders between a truck's boxes."""
+    vertices = part.vertices.astype(np.float64)
+    ends = vertices[part.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)]
+    found = [vertices]
+    for axis, border in ((0, HEEL_M), (2, TILLER_FOOT_M)):
+        first, second = ends[:, 0, axis] - border, ends[:, 1, axis] - border
+        crossing = first * second < 0.0
+        share = first[crossing] / (first[crossing] - second[crossing])
+        points = ends[crossing, 0] + share[:, None] * (ends[crossing, 1] - ends[crossing, 0])
+        points[:, axis] = border
+        found.append(points)
+    return np.concatenate(found)
 
 
 def loaded_truck(
@@ -110,14 +139,14 @@ def loaded_truck(
     width = float(getattr(params, "fork_outer_width", 0.54))
     if width > 0.58 and float(getattr(load, "width", 1.0)) < 0.95:
         load = catalog.changed(load, width=1.0)
-    low, high = catalog.build(load_family, load).bounds()
+    low = catalog.build(load_family, load).bounds()[0]
     fork_top = float(catalog.build(family, params).anchors["fork_tip"][2])
     level = max(0.0, fork_top - PALLET_CLEARANCE_M)
     gap = draw_uniform(rng, (0.02, 0.16))
     center = gap - float(low[0])
     load_x, load_y = x + math.cos(yaw) * center, y + math.sin(yaw) * center
     return [
-        truck_piece(family, params, x, y, yaw, state, forks=float(high[0]) + center < 0.9),
+        truck_piece(family, params, x, y, yaw, state),
         standing(load_family, load, "load", load_x, load_y, yaw, z=round(level, 4)),
     ]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from palletjack_sdg.layouts.fittings import ON_WALLS
+from palletjack_sdg.layouts.fittings import ON_WALLS, UNDER_CEILING
 from palletjack_sdg.layouts.stage import Stage, TruckView, standing
 from palletjack_sdg.seeding import draw_uniform, draw_weighted
 
@@ -20,7 +20,9 @@ def occlude_truck(stage: Stage, rng: np.random.Generator) -> None:
         return
     truck = choices[int(rng.integers(len(choices)))]
     section = stage.recipe.distractors
-    posts = {name: weight for name, weight in section.fixtures.items() if name not in ON_WALLS}
+    posts = {
+        name: weight for name, weight in section.fixtures.items() if name not in (*ON_WALLS, *UNDER_CEILING)
+    }
     pools = [section.goods, section.goods, section.trolleys, section.vehicles, section.people]
     if sum(posts.values()) > 0:
         pools.append(posts)

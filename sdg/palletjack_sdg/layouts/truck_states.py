@@ -70,13 +70,15 @@ def _free_standing(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generato
     family, params = fleet.truck()
     yaw = _facing_yaw(stage, aim, rng)
     truck = truck_piece(family, params, aim.x, aim.y, yaw, "free_standing")
-    if rng.random() < stage.recipe.trucks.carton_on_forks:
+    if rng.random() < stage.recipe.trucks.carton_on_forks and fleet.has_forks():
         return [[truck, carton_on_forks(truck, rng)]]
     return [[truck]]
 
 
 def _inserted(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
     """Forks in a pallet with its load: in a row of goods with the operator side out, or on the open floor."""
+    if not fleet.has_forks():
+        return []
     raised = bool(rng.random() < stage.recipe.trucks.raised)
     rows = [row for row in stage.rows if row.depth >= 1.0]
     if rows and rng.random() < 0.7:
@@ -106,7 +108,7 @@ def _under_rack(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, 
     y = bay.y - s * inward + c * across
     turn = float(rng.choice([-math.pi / 2, math.pi / 2])) if sideways else math.pi
     yaw = bay.normal + turn + math.radians(float(rng.normal(0.0, 5.0)))
-    if not sideways and rng.random() < 0.3:
+    if not sideways and rng.random() < 0.3 and fleet.has_forks():
         return [loaded_truck(fleet, "under_rack", x, y, yaw, rng, raised=False)]
     family, params = fleet.truck()
     return [[truck_piece(family, params, x, y, yaw, "under_rack")]]
@@ -186,6 +188,8 @@ def _pair(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _left:
 
 def _pulled(stage: Stage, aim: Aim, fleet: Fleet, rng: np.random.Generator, _: int) -> Proposal:
     """Pulled by a person who holds the handle; more often than not with a load."""
+    if not fleet.has_forks():
+        return []
     yaw = _facing_yaw(stage, aim, rng)
     pose = {
         "tiller_lean_deg": round(draw_uniform(rng, (32.0, 56.0)), 2),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from palletjack_sdg.layouts.fittings import add_beams, add_pillars, add_wall_things
+from palletjack_sdg.layouts.loading_bay import lay_out_docks
 from palletjack_sdg.layouts.shell import WallName, draw_gate, draw_windows
 from palletjack_sdg.layouts.stage import Room, Row, Stage, Viewpoint
 from palletjack_sdg.layouts.structure import FloorPoint, add_rack_line
@@ -28,7 +29,7 @@ def draw_room(zone: ZoneName, place: PlaceSection, rng: np.random.Generator) -> 
     length, width = draw_uniform(rng, place.room_size_m), draw_uniform(rng, place.room_size_m)
     if zone == "rack_aisle":
         length, width = max(length, 12.0), min(max(width, 9.0), 16.0)
-    elif zone in ("rack_front", "staging"):
+    elif zone in ("rack_front", "staging", "loading_bay"):
         length, width = min(length, 16.0), max(width, 10.0)
     elif zone == "open_floor":
         length, width = max(length, 13.0), max(width, 12.0)
@@ -149,12 +150,20 @@ def pillar_hall(stage: Stage, rng: np.random.Generator) -> None:
     stage.viewpoints.append(Viewpoint((0.6, first_x), (-2.5, 2.5), 0.0, 34.0))
 
 
+def loading_bay(stage: Stage, rng: np.random.Generator) -> None:
+    """A wall of docks with gates, plates and posts, goods waiting before them."""
+    lay_out_docks(stage, rng)
+    add_wall_things(stage, rng)
+    _side_racks(stage, rng, x0=1.0, x1=stage.room.x1 - 3.5, chance=0.4)
+
+
 ZONES: Mapping[ZoneName, Callable[[Stage, np.random.Generator], None]] = {
     "rack_aisle": rack_aisle,
     "rack_front": rack_front,
     "open_floor": open_floor,
     "staging": staging,
     "pillar_hall": pillar_hall,
+    "loading_bay": loading_bay,
 }
 
 

@@ -17,6 +17,7 @@ from palletjack_sdg.objects.usd_reader import SUFFIXES as USD_SUFFIXES
 from palletjack_sdg.objects.usd_reader import read_usd, usd_digest
 
 MAX_TRIANGLES = 200_000
+TRIMESH_GREY = (102, 102, 102)
 
 
 class MeshFileParams(ObjectParams):
@@ -114,12 +115,14 @@ def _load(path: Path) -> tuple[FileMesh, ...]:
 def _surface(mesh: Any) -> tuple[Material, FloatArray | None]:
     """Material and texture coordinates of a mesh, v pointing down."""
     material = getattr(mesh.visual, "material", None)
+    # A .mtl file with a picture and no Kd means the picture as it is; trimesh fills in its own dark grey.
+    undyed = getattr(material, "image", None) is not None and _is_default(getattr(material, "diffuse", ()))
     if material is not None and hasattr(material, "to_pbr"):
         material = material.to_pbr()
     roughness = getattr(material, "roughnessFactor", None)
     metallic = getattr(material, "metallicFactor", None)
     plain = Material(
-        _color(mesh, material),
+        (1.0, 1.0, 1.0) if undyed else _color(mesh, material),
         DEFAULT_ROUGHNESS if roughness is None else float(roughness),
         0.0 if metallic is None else float(metallic),
     )
@@ -127,6 +130,10 @@ def _surface(mesh: Any) -> tuple[Material, FloatArray | None]:
     if image is None or uvs is None:
         return plain, None
     return textured(plain, np.asarray(image.convert("RGB"), dtype=np.uint8), uvs)
+
+
+def _is_default(diffuse: Any) -> bool:
+    return tuple(int(value) for value in np.asarray(diffuse)[:3]) == TRIMESH_GREY
 
 
 def _color(mesh: Any, material: Any) -> tuple[float, float, float]:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_sdg.environment import Environment
+from palletjack_sdg.environment import Environment, Sun
 from palletjack_sdg.projection import NEWTON_STEPS, check_distortion
 from palletjack_sdg.render import denoise as oidn
 from palletjack_sdg.render.base import RenderError, RenderResult, RenderSettings
 from palletjack_sdg.render.lights import fill_pool
 from palletjack_sdg.render.merge import MergedMesh, MergedScene, merge
 from palletjack_sdg.render.mitsuba_scene import MESHES, SlotScene
+from palletjack_sdg.render.sunlight import Sunlight
 from palletjack_sdg.scene import Camera, Scene
 
 VARIANTS = {"cpu": "llvm_ad_rgb", "cuda": "cuda_ad_rgb"}
@@ -92,9 +93,12 @@ class MitsubaRenderer:
         merged = merge(scene.instances, camera, self.settings.atlas_px)
         clock.lap("merge")
         self._update(scene, merged)
+        # What the device still has to build belongs to this stage, not to the paths that wait for it.
+        self._dr.sync_thread()
         clock.lap("scene")
         outside = None if scene.environment is None else self._outside(scene.environment)
-        color, albedo, normal = self._trace(camera, seed, outside)
+        sunlight = None if scene.sun is None else self._sunlight(scene.sun)
+        color, albedo, normal = self._trace(camera, seed, outside, sunlight)
         if not self.settings.denoise:
             linear = self._to_image(color, camera)
             clock.lap("trace")
@@ -115,7 +119,9 @@ class MitsubaRenderer:
         self._openings = [f"light{slot}" for slot, light in enumerate(lights) if light.opening]
         self._slots.update(merged, scene.surfaces, lights, scene.ambient)
 
-    def _trace(self, camera: Camera, seed: int, outside: Outside | None) -> tuple[Any, Any, Any]:
+    def _trace(
+        self, camera: Camera, seed: int, outside: Outside | None, sunlight: Sunlight | None
+    ) -> tuple[Any, Any, Any]:
         """Return colour, albedo and normal as flat arrays (H * W * 3) on the device."""
         mi, dr = self._mi, self._dr
         lanes = camera.width * camera.height * self._spp
@@ -126,6 +132,8 @@ class MitsubaRenderer:
             pixel = dr.arange(mi.UInt32, lanes) // dr.opaque(mi.UInt32, self._spp)
             ray = self._rays(camera, pixel, self._sampler.next_2d())
             color = self._integrator.sample(self._scene, self._sampler, ray)[0]
+            if sunlight is not None:
+                color += sunlight.along(ray, self._sampler)
             values = [*(color if outside is None else outside(ray, color))]
             if self.settings.denoise:
                 values += self._features(ray, self._sampler.next_1d())
@@ -147,10 +155,7 @@ class MitsubaRenderer:
         height, width = (dr.opaque(mi.UInt32, size) for size in image.shape[:2])
         texels = slots.floats(image)
         rotation = dr.opaque(mi.Float, environment.rotation)
-        none = slots.pointer(MESHES[0])
-        panes = [slots.pointer(name) for name in self._openings[:OPENINGS]]
-        panes += [none] * (OPENINGS - len(panes))
-        used = [dr.opaque(mi.Bool, number < len(self._openings)) for number in range(OPENINGS)]
+        panes, used = self._panes()
 
         def texel(column: Any, row: Any) -> Any:
             column = dr.select(column >= width, column - width, column)
@@ -176,6 +181,22 @@ class MitsubaRenderer:
             return dr.select(seen, dr.lerp(upper, lower, low), color)
 
         return put
+
+    def _panes(self) -> tuple[list[Any], list[Any]]:
+        """The shapes of the openings, filled up to a fixed number, and which of them are there."""
+        mi, dr, slots = self._mi, self._dr, self._slots
+        assert slots is not None
+        panes = [slots.pointer(name) for name in self._openings[:OPENINGS]]
+        panes += [slots.pointer(MESHES[0])] * (OPENINGS - len(panes))
+        return panes, [dr.opaque(mi.Bool, number < len(self._openings)) for number in range(OPENINGS)]
+
+    def _sunlight(self, sun: Sun) -> Sunlight:
+        slots = self._slots
+        assert slots is not None
+        panes, used = self._panes()
+        return Sunlight(
+            self._mi, self._dr, self._scene, sun, panes, used, slots.pointer("sheer"), slots.opacity
+        )
 
     def _features(self, ray: Any, sample: Any) -> list[Any]:
         """Albedo and normal of the first surface, met sheets being looked through by their opacity."""
