@@ -32,7 +32,8 @@ COMING_BACK_S = 0.5
 class FakeBridge(DirectAutonomy):
     """Implements run.Link: a robot whose wheels follow the graph's controller from update to update.
 
-    ``places``: time, place and speed of the robot and places of the kinematic bodies after each update.
+    ``places``: time, place and speed of the robot, places of the kinematic bodies and whether the camera is
+    on, after each update.
     """
 
     def begin(
@@ -121,7 +122,8 @@ class FakeBridge(DirectAutonomy):
             if prim.HasAPI(UsdPhysics.RigidBodyAPI)
         }
         where = self._where
-        self.places.append({"stamp": where.stamp, "x": where.x, "speed": where.speed, "bodies": bodies})
+        robot = {"stamp": where.stamp, "x": where.x, "speed": where.speed}
+        self.places.append({**robot, "bodies": bodies, "is_on": self._is_on()})
 
     def _move(self) -> None:
         from pxr import Gf

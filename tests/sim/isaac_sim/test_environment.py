@@ -26,7 +26,7 @@ from palletjack_sim.isaac_sim.environment import (
 )
 from palletjack_sim.isaac_sim.environment_outline import cut, environment_outline
 from palletjack_sim.isaac_sim.world_stage import write_world
-from palletjack_sim.scenario import Pose, Robot, Room, load_scenario
+from palletjack_sim.scenario import Pose, Robot, Room, load_scenario, shipped_scenarios
 from palletjack_sim.world import World, build_world
 from tests.sim.isaac_sim.test_run import NOVA_CARTER, TOPICS, run, write_robot
 
@@ -180,6 +180,17 @@ def test_the_hall_is_left_out_and_the_rest_is_not(tmp_path: Path) -> None:
     assert len(stage.GetPrimAtPath("/World/Objects").GetChildren()) == 2
     # The robot stands on it whatever the environment's floor is.
     assert stage.GetPrimAtPath("/World/Ground")
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_every_truck_of_a_shipped_scenario_is_put_into_the_environment(name: str) -> None:
+    scenario = load_scenario(name)
+    world = build_world(scenario, 0)
+    bare = without_hall(world, scenario)
+    assert bare.trucks == world.trucks
+    assert {world.names[item.instance_id] for item in bare.instances} == {
+        item.name for item in scenario.objects if item.family != "rack"
+    }
 
 
 def test_the_environment_is_an_obstacle_by_its_outline(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_the_camera_comes_back_and_the_robot_drives_on(assets: Path, tmp_path: P
     fault = {"kind": "camera_lost", "at": 2.0, "until": 4.0}
     content = shipped("camera_lost", duration=8.0, objects=[], faults=[fault])
     content["criteria"] = {"max_fault_stop_s": 2.0, "min_stops": 1, "min_distance": 2.0}
-    done = drive(tmp_path, assets, content, warm_up=5)
+    done = drive(tmp_path, assets, content, warm_up=15)
     assert done.result["verdict"] == "pass", done.result["reasons"]
     switched = [given for name, given in done.calls if name.endswith("Controller.set")]
     assert [item["value"] for item in switched] == [False, False, True, True]
@@ -195,8 +195,10 @@ def test_the_camera_comes_back_and_the_robot_drives_on(assets: Path, tmp_path: P
         "camera_info.inputs:enabled",
     }
     speed = {round(float(row["t"]) - done.began, 3): float(row["v"]) for row in done.track}
-    assert speed[2.0] > 0.5
     # The fault's seconds count from the run's beginning, not from Isaac Sim's.
+    dark = [step["stamp"] - done.began for step in done.places if not step["is_on"]]
+    assert (dark[0], dark[-1]) == pytest.approx((2.05, 4.0))
+    assert speed[2.0] > 0.5
     assert speed[4.0] == 0.0
     assert speed[7.5] > 0.5
 
