@@ -34,6 +34,10 @@ class Autonomy(Protocol):
         """A fault of scenario.Fault's ``kind`` sets in; images do not come while it lasts."""
         ...
 
+    def fault_over(self) -> float:
+        """No fault is left. Returns after how many seconds a frame can be answered again."""
+        ...
+
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Ask for ``raw`` and return what the guard makes of it."""
         ...
@@ -100,6 +104,10 @@ class DirectAutonomy:
 
     def fault(self, kind: str) -> None:
         """Nothing to do: here is no process that could be killed."""
+
+    def fault_over(self) -> float:
+        """The next frame is answered."""
+        return 0.0
 
     def drive(self, stamp: float, raw: Velocity) -> Decision:
         """Ask the guard."""

@@ -96,6 +96,8 @@ class Episode:
             self.route = ApproachDriver(scenario, scenario.route.approach)
         self._camera = camera
         self._told: list[Fault] = []
+        self._is_faulty = False
+        self._blind_until = -math.inf
 
     def run(self, autonomy: Autonomy, on_tick: Callable[[Tick], None]) -> None:
         """Run to the scenario's duration, the goal, or shortly after a collision.
@@ -139,13 +141,19 @@ class Episode:
         return Sight(pose.stamp, pose, frame, truth, owners, found, match(found, truth, owners))
 
     def _failing(self, autonomy: Autonomy, stamp: float) -> bool:
-        """Whether a fault keeps this frame from being answered; one that sets in is passed on once."""
+        """Whether a fault keeps this frame from being answered; one that sets in is passed on once.
+
+        When the last one has ended, the autonomy says how long the camera takes to come back.
+        """
         active = [fault for fault in self.scenario.faults if fault.active(stamp)]
         for fault in active:
             if fault not in self._told:
                 self._told.append(fault)
                 autonomy.fault(fault.kind)
-        return bool(active)
+        if self._is_faulty and not active:
+            self._blind_until = stamp + autonomy.fault_over()
+        self._is_faulty = bool(active)
+        return self._is_faulty or stamp < self._blind_until
 
     def _finished(self, tick: Tick) -> bool:
         if self.physics.collisions:

@@ -16,6 +16,8 @@ from palletjack_sdg.sensor import SensorParams
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
+STAMP_ROUNDING_S = 1e-6
+
 
 class ScenarioError(ValueError):
     """A scenario that cannot be read: the message names the file, the field and what was expected."""
@@ -265,6 +267,18 @@ class Scenario(_Section):
                     f"{fault.kind} sets in, found {seconds:g} s"
                 )
         return self.model_copy(update={"duration": seconds})
+
+    def delayed(self, seconds: float) -> Scenario:
+        """The scenario for a clock that shows ``seconds`` when the run begins."""
+        # Stamps carry whole nanoseconds: rounding must not put a fault off by a frame.
+        later = seconds - STAMP_ROUNDING_S
+        faults = tuple(
+            fault.model_copy(
+                update={"at": fault.at + later, "until": None if fault.until is None else fault.until + later}
+            )
+            for fault in self.faults
+        )
+        return self.model_copy(update={"faults": faults})
 
     @property
     def control_steps_per_frame(self) -> int:

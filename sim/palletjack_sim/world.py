@@ -52,6 +52,11 @@ class World:
         """All instances where they are at ``stamp`` (s)."""
         return tuple(replace(item, pose=self.pose_at(item, stamp)) for item in self.instances)
 
+    def delayed(self, seconds: float) -> World:
+        """The world for a clock that shows ``seconds`` when the run begins."""
+        later = {key: replace(motion, start=motion.start + seconds) for key, motion in self.motions.items()}
+        return replace(self, motions=later)
+
     @property
     def trucks(self) -> tuple[Instance, ...]:
         """The instances that the detector should find."""

@@ -61,6 +61,7 @@ class FakeIsaacSim:
         self.graphs: list[dict[str, Any]] = []
         self.attributes: dict[str, Any] = {}
         self.assets = "/nowhere"
+        self.shapes: dict[str, Any] = {}
 
     def install(self) -> FakeIsaacSim:
         """Put the modules in place; those of before the start are importable only after it."""
@@ -160,6 +161,34 @@ class FakeIsaacSim:
     def _do_is_stage_loading(self, given: dict[str, Any]) -> bool:
         return self.loading > 0
 
+    def hold_still(self) -> None:
+        """Misuse where a collider was moved that is no kinematic body, or one with another transform stack.
+
+        PhysX takes a static collider's place once; the bodies' stack is that of Isaac Sim's XformPrim.
+        """
+        from pxr import Usd, UsdGeom, UsdPhysics
+
+        cache, first = UsdGeom.XformCache(), not self.shapes
+        for prim in Usd.PrimRange(self.stage.GetPseudoRoot(), Usd.TraverseInstanceProxies()):
+            if not prim.HasAPI(UsdPhysics.CollisionAPI):
+                continue
+            path, matrix = str(prim.GetPath()), cache.GetLocalToWorldTransform(prim)
+            if not first and self.shapes.get(path) != matrix:
+                self._check_body(prim)
+            self.shapes[path] = matrix
+
+    def _check_body(self, prim: Any) -> None:
+        from pxr import UsdGeom, UsdPhysics
+
+        path = prim.GetPath()
+        while prim and not prim.HasAPI(UsdPhysics.RigidBodyAPI):
+            prim = prim.GetParent()
+        if not prim or not UsdPhysics.RigidBodyAPI(prim).GetKinematicEnabledAttr().Get():
+            raise Misuse(f"{path}: a collider that is no kinematic body was moved during play")
+        stack = [operation.GetName() for operation in UsdGeom.Xformable(prim).GetOrderedXformOps()]
+        if stack != ["xformOp:translate", "xformOp:orient", "xformOp:scale"]:
+            raise Misuse(f"{prim.GetPath()}: a body with {stack} was moved during play")
+
     def _do_enable_extension(self, given: dict[str, Any]) -> bool:
         return True
 
@@ -170,9 +199,15 @@ class FakeIsaacSim:
         return _Timeline(self)
 
     def _do_get_assets_root_path(self, given: dict[str, Any]) -> str:
+        if not self.assets:
+            raise RuntimeError("Could not find assets root folder: https://unreachable")
         return self.assets
 
     def _do_add_reference_to_stage(self, given: dict[str, Any]) -> Any:
+        if not Path(given["usd_path"]).is_file():
+            # 6.2 raises an Exception of no kind, its deprecated copy of 5.x a FileNotFoundError.
+            error = Exception if self.release == "6" else FileNotFoundError
+            raise error(f"Unable to get Sdf layer. The USD file ({given['usd_path']}) might not exist")
         path = given.get("path", given.get("prim_path"))
         prim = self.stage.DefinePrim(path, given["prim_type"])
         prim.GetReferences().AddReference(given["usd_path"])
@@ -240,6 +275,8 @@ class _App:
     def update(self, *args: Any, **kwargs: Any) -> None:
         self._fake.method("SimulationApp", "update", *args, **kwargs)
         self._fake.loading = max(0, self._fake.loading - 1)
+        if self._fake.playing:
+            self._fake.hold_still()
         for product in self._fake.products:
             product.stale = self._fake.playing and bool(product.annotators)
         if self._fake.on_update is not None:

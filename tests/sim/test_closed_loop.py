@@ -12,9 +12,9 @@ import pytest
 from palletjack_detection.detections import Detections
 from palletjack_sim.autonomy import DirectAutonomy
 from palletjack_sim.direct import run_direct
-from palletjack_sim.episode import make_episode
+from palletjack_sim.episode import Tick, make_episode
 from palletjack_sim.model_choice import ModelChoice
-from palletjack_sim.scenario import Scenario
+from palletjack_sim.scenario import Fault, Scenario
 from palletjack_sim.verdict import RunResult
 from palletjack_sim.world import build_world
 from tests.detector.tiny_model import write_tiny_model
@@ -163,6 +163,35 @@ def test_camera_that_dies_half_way_stops_the_robot(tmp_path: Path) -> None:
     assert "no detections for" in final.decision.reason
     assert abs(final.pose.speed) < 1e-3
     assert final.pose.x < 3.5
+
+
+@pytest.mark.parametrize("coming_back", [0.0, 0.5])
+def test_a_fault_that_ends_is_told_once_and_frames_are_answered_again(coming_back: float) -> None:
+    faults = (
+        Fault(kind="camera_lost", at=1.0, until=2.0),
+        Fault(kind="camera_lost", at=1.5, until=2.5),
+        Fault(kind="camera_lost", at=3.5),
+    )
+    scenario = clear().model_copy(update={"faults": faults, "duration": 4.0})
+    episode = make_episode(scenario, build_world(scenario, 0, CATALOG), "rasterized", 0)
+    autonomy = DirectAutonomy.for_scenario(scenario)
+    told: list[str] = []
+    ticks: list[Tick] = []
+
+    def fault_over() -> float:
+        told.append(f"over at {ticks[-1].pose.stamp:.2f}")
+        return coming_back
+
+    autonomy.fault = told.append  # type: ignore[method-assign]
+    autonomy.fault_over = fault_over  # type: ignore[method-assign]
+    episode.run(autonomy, ticks.append)
+    # The last step before: of the first that ended, another was left.
+    assert told == ["camera_lost", "camera_lost", "over at 2.45", "camera_lost"]
+    blind = [round(tick.sight.stamp, 3) for tick in ticks if tick.sight is not None and tick.sight.blind]
+    frames = [round(tick.sight.stamp, 3) for tick in ticks if tick.sight is not None]
+    expected = [stamp for stamp in frames if 1.0 <= stamp < 2.5 + coming_back or stamp >= 3.5]
+    assert blind == expected
+    assert len(expected) > 10
 
 
 def test_result_that_is_none_is_refused(tmp_path: Path) -> None:

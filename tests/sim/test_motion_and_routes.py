@@ -12,7 +12,7 @@ from palletjack_sim.ground_truth import GroundTruth
 from palletjack_sim.mujoco_model import build_model
 from palletjack_sim.physics import RobotPhysics
 from palletjack_sim.route import LegRoute
-from palletjack_sim.scenario import Pose, Route, ScenarioError, load_scenario, parse_scenario
+from palletjack_sim.scenario import Pose, Route, ScenarioError, parse_scenario
 from palletjack_sim.world import World, build_world
 from tests.sim.plain_objects import CATALOG
 from tests.sim.scenarios import HEAD_ON
@@ -125,12 +125,3 @@ def test_path_that_stands_still_and_stop_criterion_without_fault_are_refused() -
         parse_scenario(MOVING.replace("[6, -1], [8, -1]", "[6, 2]"), "x")
     with pytest.raises(ScenarioError, match="max_fault_stop_s: expected faults"):
         parse_scenario(HEAD_ON.replace("min_distance: 2}", "max_fault_stop_s: 2}"), "x")
-
-
-def test_isaac_sim_refuses_what_only_the_embedded_simulator_does() -> None:
-    from palletjack_sim.isaac_sim.run import refuse_embedded_only
-
-    refuse_embedded_only(load_scenario("head_on"))
-    for name, field in (("pulled_across", "path: person, truck"), ("wet_floor", "grip")):
-        with pytest.raises(ValueError, match=f"{field}: not built for Isaac Sim"):
-            refuse_embedded_only(load_scenario(name))

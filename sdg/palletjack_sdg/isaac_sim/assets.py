@@ -115,7 +115,7 @@ def read_triangles(url: str) -> list[NDArray[np.float64]]:
     found = []
     for prim in Usd.PrimRange(root, Usd.TraverseInstanceProxies()):
         if prim.IsA(UsdGeom.Mesh) and UsdGeom.Imageable(prim).ComputeVisibility() != "invisible":
-            mesh = _triangles(UsdGeom.Mesh(prim))
+            mesh = mesh_triangles(UsdGeom.Mesh(prim))
             if len(mesh):
                 found.append(_moved(mesh, np.array(cache.GetLocalToWorldTransform(prim)).T))
     if not found:
@@ -123,8 +123,8 @@ def read_triangles(url: str) -> list[NDArray[np.float64]]:
     return found
 
 
-def _triangles(mesh: Any) -> NDArray[np.float64]:
-    """Fans of the mesh's polygons."""
+def mesh_triangles(mesh: Any) -> NDArray[np.float64]:
+    """Fans of the mesh's polygons, (T, 3, 3) in its own coordinates."""
     points = np.array(mesh.GetPointsAttr().Get() or [], dtype=np.float64).reshape(-1, 3)
     counts = np.array(mesh.GetFaceVertexCountsAttr().Get() or [], dtype=int)
     indices = np.array(mesh.GetFaceVertexIndicesAttr().Get() or [], dtype=int)

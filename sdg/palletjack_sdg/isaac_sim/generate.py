@@ -96,7 +96,7 @@ def _dress(sim: IsaacSim, settings: IsaacSettings) -> AssetSwap | None:
         return None
     assets = load_assets()
     relative = any("://" not in asset.url for family in assets.values() for asset in family)
-    root = str(sim.release.function("assets_root")()) if relative else ""
+    root = sim.assets_root() if relative else ""
     return AssetSwap(assets, root)
 
 

@@ -27,6 +27,8 @@ from palletjack_sim.topics import TopicNames
 # Pictures leave the renderer this many control periods late at most.
 LATE_FRAMES = 4
 KEPT_DETECTIONS = 50
+# Updates in which the bridge takes up its pictures again after they were switched off.
+RETURN_UPDATES = 4
 # Wall seconds between two updates in which the graph comes up.
 WARM_UP_S = 0.5
 
@@ -34,7 +36,8 @@ WARM_UP_S = 0.5
 class BridgeAutonomy(RosAutonomy):
     """Implements Autonomy and robot_loop.Odometry around the bridge.
 
-    ``start``: where odometry begins. ``silence_camera`` ends the bridge's pictures.
+    ``start``: where odometry begins. ``switch_camera`` ends the bridge's pictures (False), or has them come
+    back (True).
     """
 
     def __init__(
@@ -43,13 +46,15 @@ class BridgeAutonomy(RosAutonomy):
         names: TopicNames,
         start: Pose,
         patience: Patience,
-        silence_camera: Callable[[], None],
+        switch_camera: Callable[[bool], None],
     ) -> None:
         self._start = start
-        self._silence_camera = silence_camera
+        self._switch_camera = switch_camera
+        self._before_the_kill: set[bytes] = set()
         self._newest_odometry: Odometry | None = None
         self._newest_picture = math.nan
         self._period = 1.0 / scenario.control_rate_hz
+        self._steps_per_frame = scenario.control_steps_per_frame
         super().__init__(scenario, names, with_detector=True, patience=patience)
 
     def next_pose(self, after: float) -> tuple[RobotPose, float]:
@@ -94,8 +99,35 @@ class BridgeAutonomy(RosAutonomy):
 
     def fault(self, kind: str) -> None:
         """Kill the detector where that is the fault; no further picture is published, whatever it is."""
+        if kind == "detector_killed":
+            # A killed process is listed for some time after its death.
+            self._before_the_kill = self._listeners() | self._detectors()
         super().fault(kind)
-        self._silence_camera()
+        self._switch_camera(False)
+
+    def fault_over(self) -> float:
+        """Have the pictures come back, once a killed detector is there again. Raises GraphTimeout.
+
+        Nobody can ask the bridge for a picture, and simulated time stands still while one is waited for:
+        the first is asked for when it must have arrived.
+        """
+        if old := self._before_the_kill:
+            needed: dict[str, Callable[[], bool]] = {
+                "a detector that listens to images again": lambda: bool(self._listeners() - old),
+                "a detector that publishes again": lambda: bool(self._detectors() - old),
+            }
+            self._wait_for(needed)
+            self._before_the_kill = set()
+        self._switch_camera(True)
+        return (RETURN_UPDATES + LATE_FRAMES + self._steps_per_frame) * self._period
+
+    def _listeners(self) -> set[bytes]:
+        found = self.node.get_subscriptions_info_by_topic(self._names.topics["image"])
+        return {bytes(end.endpoint_gid) for end in found}
+
+    def _detectors(self) -> set[bytes]:
+        found = self.node.get_publishers_info_by_topic(self._names.topics["detections"])
+        return {bytes(end.endpoint_gid) for end in found}
 
     def _is_of_newest_frame(self, detections_stamp: float) -> bool:
         """The bridge publishes pictures by itself: one more may be out when a fault sets in."""

@@ -208,9 +208,12 @@ def build(graph: GraphSpec, schemas: Mapping[str, Schema]) -> None:
     )
 
 
-def silence_camera(graph: GraphSpec) -> None:
-    """End the pictures of a built ``graph``, as a camera does that is lost; only in a running Isaac Sim."""
+def switch_camera(graph: GraphSpec, is_on: bool) -> None:
+    """End the pictures of a built ``graph``, as a camera does that is lost, or have them come back.
+
+    Only in a running Isaac Sim. It takes effect with the next update.
+    """
     import omni.graph.core as og
 
     for node in CAMERA_NODES:
-        og.Controller.set(og.Controller.attribute(f"{graph.path}/{node}.inputs:enabled"), False)
+        og.Controller.set(og.Controller.attribute(f"{graph.path}/{node}.inputs:enabled"), is_on)

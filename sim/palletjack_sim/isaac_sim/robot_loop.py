@@ -11,9 +11,9 @@ from palletjack_sdg.isaac_sim.app import IsaacSim
 from palletjack_sdg.isaac_sim.capture import IDS, instance_ids
 from palletjack_sdg.scene import Camera
 from palletjack_sim.cameras import Frame
-from palletjack_sim.isaac_sim.clearance import Clearance
-from palletjack_sim.scenario import CameraSpec, Scenario
-from palletjack_sim.world import World
+from palletjack_sim.isaac_sim.clearance import ENVIRONMENT_ID, Clearance
+from palletjack_sim.isaac_sim.movers import Movers
+from palletjack_sim.scenario import CameraSpec
 
 COLOR = "rgb"
 SAME_COLLISION_S = 1.0
@@ -36,16 +36,32 @@ class Odometry(Protocol):
 
 
 class BridgePhysics:
-    """Implements ``episode.Physics``. The robot hears /cmd_vel by the graph, not from here."""
+    """Implements ``episode.Physics``. The robot hears /cmd_vel by the graph, not from here.
 
-    def __init__(self, sim: IsaacSim, odometry: Odometry, world: World, scenario: Scenario) -> None:
+    Raises LoopError where the robot starts inside of something of the environment.
+    """
+
+    def __init__(
+        self,
+        sim: IsaacSim,
+        odometry: Odometry,
+        clearance: Clearance,
+        movers: Movers,
+        control_rate_hz: float,
+    ) -> None:
         self._sim = sim
         self._odometry = odometry
-        self._clearance = Clearance(world, scenario.robot)
-        self._period = 1.0 / scenario.control_rate_hz
+        self._movers = movers
+        self._clearance = clearance
+        self._period = 1.0 / control_rate_hz
         self._last_touch: dict[int, float] = {}
         self.collisions: list[tuple[float, int]] = []
         self.pose, self.yaw_rate = odometry.next_pose(-1.0)
+        if ENVIRONMENT_ID in clearance.touched(self.pose):
+            raise LoopError(
+                f"the robot starts inside of something of the environment, at ({self.pose.x:.2f}, "
+                f"{self.pose.y:.2f}): give the scenario's origin another place by --environment-origin"
+            )
 
     def command(self, velocity: Velocity) -> None:
         """Nothing: the guard's /cmd_vel has reached the robot's controller."""
@@ -58,6 +74,8 @@ class BridgePhysics:
         """
         for _ in range(round(duration / self._period)):
             before = self.pose.stamp
+            # What the update shows is of its end.
+            self._movers.place(before + self._period)
             self._sim.app.update()
             self.pose, self.yaw_rate = self._odometry.next_pose(before)
             passed = self.pose.stamp - before

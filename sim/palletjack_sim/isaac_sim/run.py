@@ -23,7 +23,18 @@ from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.episode import Episode
-from palletjack_sim.isaac_sim.graph import build, fill, load_graph, load_schemas, silence_camera
+from palletjack_sim.isaac_sim.clearance import Clearance
+from palletjack_sim.isaac_sim.environment import (
+    HALL,
+    Environment,
+    add_environment,
+    choose_environment,
+    settle_environment,
+    without_hall,
+)
+from palletjack_sim.isaac_sim.environment_outline import environment_outline
+from palletjack_sim.isaac_sim.graph import build, fill, load_graph, load_schemas, switch_camera
+from palletjack_sim.isaac_sim.movers import Movers
 from palletjack_sim.isaac_sim.robot import (
     RobotPrims,
     RobotSpec,
@@ -73,14 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     sim: IsaacSim | None = None
     try:
         scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
-        refuse_embedded_only(scenario)
         names = load_topics(arguments.topics)
         spec = _robot_spec(arguments.robot)
+        environment = choose_environment(arguments.environment, arguments.environment_origin)
         world = build_world(scenario, arguments.seed)
+        if environment is not None:
+            world = without_hall(world, scenario)
         sim = IsaacSim(headless=not arguments.window)
         # SimulationApp's own handler ends the process with 0, which would be taken for a pass.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        result = _run(sim, arguments, scenario, names, spec, world)
+        result = _run(sim, arguments, scenario, names, spec, world, environment)
     except KeyboardInterrupt:
         result = _failed(arguments, "interrupted")
     except (ValueError, RuntimeError, OSError, ImportError) as error:
@@ -93,19 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_CODES[result.verdict]
 
 
-def refuse_embedded_only(scenario: Scenario) -> None:
-    """Raise ValueError for what only the embedded simulator can do so far."""
-    moving = [item.name for item in scenario.objects if item.path is not None]
-    if moving:
-        raise ValueError(
-            f"objects.path: {', '.join(moving)}: not built for Isaac Sim; use simulator:=embedded"
-        )
-    if scenario.robot.dynamics.grip < 1.0:
-        raise ValueError("robot.dynamics.grip: not built for Isaac Sim; use simulator:=embedded")
-    if any(fault.until is not None for fault in scenario.faults):
-        raise ValueError("faults.until: not built for Isaac Sim; use simulator:=embedded")
-
-
 def _run(
     sim: IsaacSim,
     arguments: argparse.Namespace,
@@ -113,6 +113,7 @@ def _run(
     names: TopicNames,
     spec: RobotSpec,
     world: World,
+    environment: Environment | None,
 ) -> RunResult:
     graph = load_graph()
     if sim.release.name not in graph.extensions:
@@ -120,26 +121,34 @@ def _run(
     for extension in graph.extensions[sim.release.name]:
         sim.enable_extension(extension)
     with tempfile.TemporaryDirectory(prefix="palletjack_isaac_") as folder:
-        stage, prims = load_scene(sim, Path(folder), scenario, spec, world)
+        stage, prims = load_scene(sim, Path(folder), scenario, spec, world, environment)
+        outline = None
+        if environment is not None:
+            outline = environment_outline(stage, scenario.room, scenario.robot.height)
         camera, scenario = place_camera(stage, prims, scenario, arguments.camera)
         product = _render_product(camera, scenario)
         values = graph_values(scenario, names, spec, prims, str(getattr(product, "path", product)))
         build(fill(graph, values), load_schemas(sim.release.name))
         patience = (arguments.start_timeout, arguments.answer_timeout)
-        link = make_link(scenario, names, *patience, partial(silence_camera, graph))
+        link = make_link(scenario, names, *patience, partial(switch_camera, graph))
         eyes = BridgeCamera(sim, product, scenario.camera)
         try:
             link.wait_for_graph()
             sim.play()
             eyes.wait_for_first_frame()
             link.warm_up(sim.app.update)
-            physics = BridgePhysics(sim, link, world, scenario)
+            # The updates until here took simulated time, how much depends on the machine.
+            began = link.next_pose(-1.0)[0].stamp
+            scenario, world = scenario.delayed(began), world.delayed(began)
+            clearance = Clearance(world, scenario.robot, outline)
+            movers = Movers(stage, world)
+            physics = BridgePhysics(sim, link, clearance, movers, scenario.control_rate_hz)
             return run_episode(
                 Episode(scenario, world, eyes, physics),
                 link,
                 arguments.out,
                 seed=arguments.seed,
-                camera_quality=QUALITY,
+                camera_quality=QUALITY if environment is None else f"{QUALITY}:{Path(environment.name).name}",
                 perception="detector",
                 model=arguments.model or None,
                 latencies_ms=link.latencies_ms,
@@ -152,12 +161,17 @@ def _run(
 
 
 def load_scene(
-    sim: IsaacSim, folder: Path, scenario: Scenario, spec: RobotSpec, world: World
+    sim: IsaacSim,
+    folder: Path,
+    scenario: Scenario,
+    spec: RobotSpec,
+    world: World,
+    environment: Environment | None = None,
 ) -> tuple[Any, RobotPrims]:
-    """Open the scenario's world, put the robot at its start, and find its parts.
+    """Open the scenario's world, in the environment if any, put the robot at its start, and find its parts.
 
     Raises:
-        IsaacSimError: the stage or the robot's asset does not load.
+        IsaacSimError: the stage, the environment or the robot's asset does not load.
         RobotError: the robot lacks a part.
     """
     file = folder / "world.usda"
@@ -167,10 +181,13 @@ def load_scene(
 
     robot = UsdGeom.Xform.Define(stage, ROBOT)
     robot.AddTransformOp().Set(Gf.Matrix4d(pose_matrix(scenario.robot.start).T.tolist()))
-    root = str(sim.release.function("assets_root")())
     # A prim below: the asset's root may carry transforms of its own.
-    sim.release.function("add_reference")(root + spec.url, f"{ROBOT}/model")
+    sim.add_reference(sim.assets_root() + spec.url, f"{ROBOT}/model")
+    if environment is not None:
+        add_environment(stage, environment, sim.assets_root)
     sim.wait_until_loaded()
+    if environment is not None:
+        settle_environment(stage, environment)
     return stage, find_prims(stage, ROBOT, spec)
 
 
@@ -196,6 +213,8 @@ def graph_values(
 ) -> dict[str, Any]:
     """Return what graph.yaml's $names stand for in this run."""
     dynamics = scenario.robot.dynamics
+    # As the embedded drive: a floor without grip takes from driving and braking, not from turning.
+    grip = dynamics.grip
     return {
         **{f"topic.{role}": name for role, name in names.topics.items()},
         **{f"frame.{role}": name for role, name in names.frames.items()},
@@ -207,8 +226,8 @@ def graph_values(
         "robot.wheel_distance": spec.wheel_distance,
         "robot.wheel_joints": list(spec.wheel_joints),
         "drive.period": 1.0 / scenario.control_rate_hz,
-        "drive.max_acceleration": dynamics.max_acceleration,
-        "drive.max_deceleration": dynamics.max_deceleration,
+        "drive.max_acceleration": grip * dynamics.max_acceleration,
+        "drive.max_deceleration": grip * dynamics.max_deceleration,
         "drive.max_angular_acceleration": dynamics.max_angular_acceleration,
     }
 
@@ -218,7 +237,7 @@ def make_link(
     names: TopicNames,
     start_timeout: float,
     answer_timeout: float,
-    silence_camera: Callable[[], None],
+    switch_camera: Callable[[bool], None],
 ) -> Link:
     """Return the node that speaks with guard and detector.
 
@@ -243,7 +262,7 @@ def make_link(
     if not rclpy.ok():
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     patience = Patience(start=start_timeout, answer=answer_timeout)
-    return BridgeAutonomy(scenario, names, scenario.robot.start, patience, silence_camera)
+    return BridgeAutonomy(scenario, names, scenario.robot.start, patience, switch_camera)
 
 
 def _render_product(camera: str, scenario: Scenario) -> Any:
@@ -281,6 +300,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--topics", required=True, type=Path, help="config/topics.yaml")
     parser.add_argument("--out", required=True, type=Path, help="folder for result.json and the rest")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--environment",
+        default=HALL,
+        help="hall: the scenario's own; else a name of environments.yaml, a USD file, or an address",
+    )
+    parser.add_argument(
+        "--environment-origin",
+        default="",
+        metavar="X,Y,YAW",
+        help="where the scenario's origin lies in the environment, metres and degrees",
+    )
     parser.add_argument("--robot", default="nova_carter", help="one of robots.yaml")
     parser.add_argument(
         "--camera", default=MOUNTED, help="mounted: the scenario's own; else a part of a camera's path"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from palletjack_sdg.scene import Camera, Scene
+from palletjack_sim.isaac_sim.movers import make_movable
 from palletjack_sim.scenario import Scenario
 from palletjack_sim.world import World
 
@@ -24,7 +25,7 @@ def write_world(world: World, scenario: Scenario, path: Path) -> None:
     """
     from pxr import Gf, Sdf, Usd, UsdPhysics
 
-    from palletjack_sdg.isaac_sim.stage import write_stage
+    from palletjack_sdg.isaac_sim.stage import instance_path, write_stage
 
     scene = Scene(
         world.instances, world.surfaces, world.lights, Camera(64, 64, 60.0, np.eye(4)), world.ambient
@@ -45,12 +46,14 @@ def write_world(world: World, scenario: Scenario, path: Path) -> None:
     if objects := stage.GetPrimAtPath("/World/Objects"):
         for prim in objects.GetChildren():
             _make_solid(prim)
+    for instance_id in world.motions:
+        make_movable(stage.GetPrimAtPath(instance_path(instance_id)))
     _add_ground(stage, scenario)
     stage.GetRootLayer().Save()
 
 
 def _make_solid(root: Any) -> None:
-    """Static colliders: each part by its convex hull."""
+    """Colliders: each part by its convex hull."""
     from pxr import Usd, UsdGeom, UsdPhysics
 
     for prim in Usd.PrimRange(root):

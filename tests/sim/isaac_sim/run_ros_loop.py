@@ -19,6 +19,9 @@ from palletjack_sim.topics import TopicNames
 from tests.isaac_sim.fake_isaac_sim import FakeIsaacSim
 from tests.isaac_sim.stage_picture import StagePicture
 
+# The camera's nodes attach their writers when they are switched on; the first picture comes later.
+UPDATES_TO_COME_UP = 3
+
 
 class RosBridge:
     """Publishes and subscribes what the graph of graph.yaml would."""
@@ -43,6 +46,7 @@ class RosBridge:
         self._node.create_subscription(Twist, topics["command"], self._on_command, 10)
         self._allowed = Velocity()
         self._steps = 0
+        self._updates_on = 0
         # In the odometry's frame, which begins at the start.
         self._where = RobotPose(0.0, 0.0, 0.0, 0.0, 0.0)
         fake.on_update = self._update
@@ -60,6 +64,7 @@ class RosBridge:
         for _ in range(3):
             self._executor.spin_once(timeout_sec=0.005)
         self._drive()
+        self._updates_on = self._updates_on + 1 if self._is_on() else 0
         stamp, frames = stamp_message(self._where.stamp), self._names.frames
         self._clock.publish(Clock(clock=stamp))
         turn = self._allowed.angular
@@ -91,14 +96,15 @@ class RosBridge:
         rgb = np.ascontiguousarray(product.data["rgb"][..., :3])
         frame = self._names.frames["camera"]
         info = camera_info_message(camera_model(self._scenario.camera), stamp, frame)
-        if self._is_enabled("camera_info"):
+        if self._updates_on >= UPDATES_TO_COME_UP:
             self._camera_info.publish(info)
-        if self._is_enabled("image"):
             self._image.publish(image_message(rgb, stamp, frame))
 
-    def _is_enabled(self, node: str) -> bool:
-        # The node's default, which the graph leaves as it is, is True.
-        return self._fake.attributes[f"/World/PalletjackBridge/{node}.inputs:enabled"] is not False
+    def _is_on(self) -> bool:
+        # The nodes' default, which the graph leaves as it is, is True.
+        nodes = ("image", "camera_info")
+        names = [f"/World/PalletjackBridge/{node}.inputs:enabled" for node in nodes]
+        return all(self._fake.attributes[name] is not False for name in names)
 
 
 def main() -> int:

@@ -24,8 +24,8 @@ from palletjack_sim.isaac_sim.graph import (
 )
 from palletjack_sim.isaac_sim.read_schemas import read_schemas
 from palletjack_sim.isaac_sim.robot import RobotPrims, load_robots
-from palletjack_sim.isaac_sim.run import graph_values, refuse_embedded_only
-from palletjack_sim.scenario import Fault, load_scenario
+from palletjack_sim.isaac_sim.run import graph_values
+from palletjack_sim.scenario import load_scenario
 from palletjack_sim.topics import load_topics
 
 ROOT = Path(__file__).parents[3]
@@ -218,14 +218,6 @@ def test_nodes_that_a_fault_silences_can_be_switched_off(release: str) -> None:
         "$topic.camera_info",
     }
     assert all(schemas[graph.nodes[name].type].inputs["enabled"] == "bool" for name in CAMERA_NODES)
-
-
-def test_a_fault_that_ends_is_refused() -> None:
-    """Nobody updates Isaac Sim while the first picture after it is waited for."""
-    fault = Fault(kind="camera_lost", at=1.0, until=2.0)
-    scenario = load_scenario("camera_lost").model_copy(update={"faults": (fault,)})
-    with pytest.raises(ValueError, match=r"faults\.until: not built for Isaac Sim"):
-        refuse_embedded_only(scenario)
 
 
 @pytest.mark.skipif("ISAACSIM_WHEELS" not in os.environ, reason="ISAACSIM_WHEELS is not set")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -110,6 +111,33 @@ def test_faults_set_in_while_the_bridge_goes_on(
     assert result["end_to_end_ms"]["p50"] > result["latency_ms"]["p50"]
 
 
+@pytest.mark.parametrize("kind", ["camera_lost", "detector_killed"])
+def test_the_robot_drives_on_after_a_fault(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path, kind: str
+) -> None:
+    """Nobody can ask the bridge for a picture while simulated time stands still: it must come by itself."""
+    content = yaml.safe_load(SCENARIO)
+    content.update(duration=6.0, objects=[], faults=[{"kind": kind, "at": 2.0, "until": 3.6}])
+    content["criteria"] = {"min_stops": 1, "min_distance": 1.0, "max_fault_stop_s": 2.0}
+    scenario_file.write_text(yaml.safe_dump(content))
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario_file,
+        model=write_tiny_model(tmp_path / "red"),
+        answer_timeout=20,
+        isaac_sim_python=write_python_sh(tmp_path),
+    )
+    code = launch.wait(200)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    with (tmp_path / "out" / "track.csv").open() as file:
+        track = [(float(row["t"]), float(row["v"])) for row in csv.DictReader(file)]
+    began = track[0][0]
+    assert any(speed == 0.0 for stamp, speed in track if 2.5 < stamp - began < 3.6)
+    assert track[-1][1] > 0.5
+    assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
+
+
 @pytest.mark.parametrize("python", ["", "/opt/no/isaac_sim/python.sh"])
 def test_without_isaac_sim_the_launch_is_refused(
     start_loop: StartLoop, scenario_file: Path, python: str
@@ -144,6 +172,46 @@ def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path
     wait_until(lambda: expected in launch.text(), 60.0, expected)
     assert f"--out {Path.cwd() / 'out/by_hand'}" in launch.text()
     launch.stop()
+
+
+def test_an_environment_is_passed_on(start_loop: StartLoop, scenario_file: Path) -> None:
+    words = {"scenario": scenario_file, "environment": "places/ours.usd", "environment_origin": "-1,2,90"}
+    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
+    # Absolute: Isaac Sim is started in another folder.
+    expected = f"--environment {Path.cwd() / 'places/ours.usd'} --environment-origin=-1,2,90"
+    wait_until(lambda: expected in launch.text(), 60.0, expected)
+    launch.stop()
+
+
+def test_an_asset_s_path_is_passed_on_as_it_is(start_loop: StartLoop, scenario_file: Path) -> None:
+    path = "/Isaac/Environments/Simple_Warehouse/full_warehouse.usd"
+    words = {"scenario": scenario_file, "environment": path}
+    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
+    wait_until(lambda: f"--environment {path}" in launch.text(), 60.0, path)
+    launch.stop()
+
+
+def test_the_embedded_simulator_takes_no_environment(start_loop: StartLoop, scenario_file: Path) -> None:
+    launch = start_loop(simulator="embedded", scenario=scenario_file, environment="simple_warehouse")
+    assert launch.wait(60) != 0
+    assert "environment: expected hall with simulator:=embedded, found 'simple_warehouse'" in launch.text()
+
+
+def test_an_asset_that_is_not_there_ends_the_launch(
+    start_loop: StartLoop, scenario_file: Path, tmp_path: Path
+) -> None:
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario_file,
+        model=write_tiny_model(tmp_path / "red"),
+        isaac_sim_python=write_python_sh(tmp_path),
+        environment="simple_warehouse",
+    )
+    assert launch.wait(200) != 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["verdict"] == "error"
+    assert "Simple_Warehouse/warehouse.usd: environment: expected a USD file" in result["reasons"][0]
+    assert "the scenario could not be run" in launch.text()
 
 
 def test_by_hand_cannot_kill_the_detector(start_loop: StartLoop) -> None:

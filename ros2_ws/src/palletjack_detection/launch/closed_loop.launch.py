@@ -43,7 +43,10 @@ PACKAGE = "palletjack_detection"
 ENVIRONMENT = {"PALLETJACK_END_WITH_PARENT": str(os.getpid())}
 # Exit code of palletjack_sim.launch_facts for a scenario that cannot be read.
 WRONG_SCENARIO = 2
-BY_HAND, RESULT_FILE = "by_hand", "result.json"
+BY_HAND, HALL, RESULT_FILE = "by_hand", "hall", "result.json"
+# What Isaac Sim's asset root holds.
+ASSET_FOLDERS = ("/Isaac/", "/NVIDIA/")
+USD_FILES = (".usd", ".usda", ".usdc", ".usdz")
 VERDICTS = {"fail": "the scenario failed", "error": "the scenario could not be run"}
 
 
@@ -66,6 +69,18 @@ def arguments() -> list[DeclareLaunchArgument]:
             default_value="",
             description="With isaac_sim: the python.sh that starts it; by_hand: print the command to do it "
             "and wait.",
+        ),
+        DeclareLaunchArgument(
+            "environment",
+            default_value=HALL,
+            description="With isaac_sim: where the scenario's objects are put. hall: the scenario's own; "
+            "simple_warehouse: NVIDIA's; else a USD file, its address, or its path below the asset root.",
+        ),
+        DeclareLaunchArgument(
+            "environment_origin",
+            default_value="",
+            description="X,Y,YAW (metres, degrees) of the scenario's origin in the environment; empty: as "
+            "shipped with its name, else 0,0,0.",
         ),
         DeclareLaunchArgument(
             "camera_quality",
@@ -142,6 +157,11 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     simulator = None
     if given["simulator"] == "isaac_sim":
         simulator = isaac_sim(given, topics_file, kills_detector=facts["detector_is_killed"])
+    elif given["environment"] != HALL or given["environment_origin"]:
+        raise ValueError(
+            f"environment: expected {HALL} with simulator:=embedded, found {given['environment']!r} and "
+            f"environment_origin {given['environment_origin']!r}; simulator:=isaac_sim loads USD environments"
+        )
     if isinstance(simulator, LogInfo):
         entities.append(simulator)
     else:
@@ -160,6 +180,10 @@ def with_absolute_paths(given: dict[str, str]) -> dict[str, str]:
     names = ["output"]
     if given["scenario"].endswith((".yaml", ".yml")):
         names.append("scenario")
+    environment = given["environment"]
+    is_elsewhere = "://" in environment or environment.startswith(ASSET_FOLDERS)
+    if environment.lower().endswith(USD_FILES) and not is_elsewhere:
+        names.append("environment")
     return {**given, **{name: os.path.abspath(os.path.expanduser(given[name])) for name in names}}
 
 
@@ -226,6 +250,11 @@ def isaac_sim(given: dict[str, str], topics_file: Path, *, kills_detector: bool)
     command += ["--model", model_label(given)]
     if given["duration"]:
         command += ["--duration", given["duration"]]
+    if given["environment"] != HALL:
+        command += ["--environment", given["environment"]]
+    if given["environment_origin"]:
+        # One word: a value that begins with a minus would be taken for an option.
+        command.append(f"--environment-origin={given['environment_origin']}")
     if by_hand:
         words = shlex.join(command)
         return LogInfo(msg=f"waiting for Isaac Sim; start it in its own folder with: {words}")
