@@ -17,13 +17,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from palletjack_sdg.dataset import DatasetError
-from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, GenerateSummary, generate
+from palletjack_sdg.generate import FrameReport, GenerateJob, GenerateSummary, generate
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.assets import AssetSwap, load_assets
 from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings
+from palletjack_sdg.isaac_sim.frame_writer import CapturedFrameMaker
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
+from palletjack_sdg.isaac_sim.taps import TapName
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             start=arguments.start,
             image_format=arguments.image_format,
             plans=arguments.plans or arguments.smoke,
+            annotations=arguments.annotations,
+            masks=arguments.masks,
             time_limit_s=arguments.time_limit or None,
         )
         settings = IsaacSettings(arguments.mode, arguments.spp, arguments.subframes, arguments.assets)
@@ -61,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        return _run(sim, job, settings, smoke=arguments.smoke)
+        return _run(sim, job, settings, arguments.capture, smoke=arguments.smoke)
     except (DatasetError, RenderError, IsaacSimError, ReleaseError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,19 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         sim.close()
 
 
-def _run(sim: IsaacSim, job: GenerateJob, settings: IsaacSettings, *, smoke: bool) -> int:
-    renderer = IsaacRenderer(sim, settings)
+def _run(sim: IsaacSim, job: GenerateJob, settings: IsaacSettings, tap: TapName, *, smoke: bool) -> int:
+    renderer = IsaacRenderer(sim, settings, tap)
     print(f"Isaac Sim {sim.version}, names of release {sim.release.name} ({sim.release.read})", flush=True)
     try:
         if smoke:
             watched = SmokeRenderer(renderer)
-            maker = FrameMaker(job, watched, _dress(sim, settings))
+            maker = CapturedFrameMaker(job, watched, _dress(sim, settings))
             reports: list[FrameReport] = []
             summary = generate(job, _telling(job, reports.append), maker=maker, render=settings.identity())
             checks = run_checks(sim, settings, job, watched, reports)
             print("\n".join(checks.lines()), flush=True)
             return 0 if checks.passed and not summary.failed else 1
-        maker = FrameMaker(job, renderer, _dress(sim, settings))
+        maker = CapturedFrameMaker(job, renderer, _dress(sim, settings))
         summary = generate(job, _telling(job), maker=maker, render=settings.identity())
         print(_described(job, summary), flush=True)
         if summary.stopped == "interrupted":
@@ -146,6 +150,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default="parametric",
         help="nvidia: its palletjack USD assets in place of ours (existence not verified)",
     )
+    parser.add_argument(
+        "--capture",
+        choices=("writer", "annotators"),
+        default="writer",
+        help="writer: Replicator calls a writer of ours; annotators: they are asked one by one; same files",
+    )
+    parser.add_argument("--annotations", action="store_true", help="write every object's numbers as JSON")
+    parser.add_argument("--masks", action="store_true", help="write instance masks")
     parser.add_argument("--image-format", choices=("jpg", "png"), default="jpg")
     parser.add_argument("--plans", action="store_true", help="write each frame's plan too")
     parser.add_argument("--time-limit", type=float, default=0.0, help="begin no frame after SECONDS")
