@@ -175,6 +175,8 @@ class FakeIsaacSim:
         return _Timeline(self)
 
     def _do_get_assets_root_path(self, given: dict[str, Any]) -> str:
+        if not self.assets:
+            raise RuntimeError("Could not find assets root folder: https://unreachable")
         return self.assets
 
     def _do_add_reference_to_stage(self, given: dict[str, Any]) -> Any:

@@ -26,6 +26,7 @@ def main() -> int:
     setting = json.loads(sys.argv[1])
     fake = FakeIsaacSim(setting["release"], StagePicture(setting.get("fault", ""))).install()
     fake.writers_write = setting.get("fault") != "deaf"
+    fake.assets = setting.get("assets", fake.assets)
     from palletjack_sdg.isaac_sim.generate import main as generate_main
 
     if setting.get("fault") == "full_disk":

@@ -76,6 +76,34 @@ class IsaacSim:
         for _ in range(SETTLING_UPDATES):
             self.app.update()
 
+    def assets_root(self) -> str:
+        """Address of Isaac Sim's assets.
+
+        Raises:
+            IsaacSimError: none is set or none can be reached.
+        """
+        try:
+            root = self.release.function("assets_root")()
+        except RuntimeError as error:
+            raise IsaacSimError(f"Isaac Sim {self.version}: no asset root: {error}") from error
+        # Before 6.0, nothing instead of an error.
+        if not root:
+            raise IsaacSimError(f"Isaac Sim {self.version}: no asset root: none was found")
+        return str(root)
+
+    def add_reference(self, url: str, path: str) -> None:
+        """Refer to the USD file at ``url`` with the prim at ``path``.
+
+        Raises:
+            IsaacSimError: the file does not open.
+        """
+        function = self.release.function("add_reference")
+        try:
+            function(url, path)
+        # Releases differ in the kind of error; 6.2 raises an Exception of no kind.
+        except Exception as error:
+            raise IsaacSimError(f"{url}: expected a USD file, found none that opens: {error}") from error
+
     def enable_extension(self, name: str) -> None:
         """Enable an extension and let it start.
 

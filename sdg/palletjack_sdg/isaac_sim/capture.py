@@ -17,6 +17,7 @@ from typing import Any, Literal
 from palletjack_sdg.isaac_sim.annotators import COLOR, IDS, black_share, instance_ids, radiance, result_of
 from palletjack_sdg.isaac_sim.app import IsaacSim
 from palletjack_sdg.isaac_sim.lens import pinhole_around
+from palletjack_sdg.isaac_sim.surroundings import HALL, choose_environment, open_surroundings, settle
 from palletjack_sdg.isaac_sim.taps import Take, TapName, open_tap
 from palletjack_sdg.render.base import RenderError, RenderResult
 from palletjack_sdg.scene import Camera, Scene
@@ -35,17 +36,21 @@ TRIES = 3
 class IsaacSettings:
     """``mode``: path_traced, or real_time: the release's default renderer. ``spp``: paths per pixel of
     path_traced. ``subframes``: renders before a capture, in which the image settles. ``assets``:
-    parametric trucks, or NVIDIA's USD assets in their place."""
+    parametric trucks, or NVIDIA's USD assets in their place. ``environment`` and ``environment_origin``: see
+    ``surroundings.choose_environment``."""
 
     mode: Mode = "path_traced"
     spp: int = 64
     subframes: int = 16
     assets: AssetChoice = "parametric"
+    environment: str = HALL
+    environment_origin: str = ""
 
     def __post_init__(self) -> None:
         for name in ("spp", "subframes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"IsaacSettings.{name}: expected at least 1, found {getattr(self, name)}")
+        choose_environment(self.environment, self.environment_origin)
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for two runs to write into the same folder."""
@@ -55,7 +60,8 @@ class IsaacSettings:
 class IsaacRenderer:
     """Renders scenes in a running Isaac Sim; implements ``render.Renderer``.
 
-    ``tap``: how captures come out of Replicator; it changes nothing in them.
+    ``tap``: how captures come out of Replicator; it changes nothing in them. Where the settings have an
+    environment, scenes come without their room. Raises IsaacSimError where it does not open.
     """
 
     def __init__(self, sim: IsaacSim, settings: IsaacSettings, tap: TapName = "writer") -> None:
@@ -65,6 +71,8 @@ class IsaacRenderer:
         self._sim = sim
         self._rep = rep
         self._tap: TapName = tap
+        environment = choose_environment(settings.environment, settings.environment_origin)
+        self._surroundings = None if environment is None else open_surroundings(environment, sim.assets_root)
         self._folder = Path(tempfile.mkdtemp(prefix="palletjack_isaac_"))
         self._frames = 0
         rep.orchestrator.set_capture_on_play(False)
@@ -97,7 +105,9 @@ class IsaacRenderer:
         written = time.perf_counter()
         pinhole = pinhole_around(scene.camera)
         try:
-            self._sim.open_stage(folder / "frame.usdc")
+            stage = self._sim.open_stage(folder / "frame.usdc")
+            if self._surroundings is not None:
+                settle(stage, self._surroundings)
             opened = time.perf_counter()
 
             def deliver(data: Mapping[str, Any]) -> None:
@@ -120,7 +130,9 @@ class IsaacRenderer:
         folder = self._folder / f"{self._frames:06d}"
         self._frames += 1
         folder.mkdir(parents=True)
-        write_stage(scene, folder / "frame.usdc", self._sim.release.semantics)
+        write_stage(
+            scene, folder / "frame.usdc", self._sim.release.semantics, surroundings=self._surroundings
+        )
         return folder
 
     def _shoot(self, pinhole: Camera, deliver: Take) -> None:

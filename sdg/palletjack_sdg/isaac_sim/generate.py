@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
 from palletjack_sdg.dataset import DatasetError
@@ -25,10 +26,12 @@ from palletjack_sdg.isaac_sim.frame_writer import CapturedFrameMaker
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
+from palletjack_sdg.isaac_sim.surroundings import HALL, without_room
 from palletjack_sdg.isaac_sim.taps import TapName
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
+from palletjack_sdg.scene import Scene
 
 Listener = Callable[[FrameReport], None]
 
@@ -49,7 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             masks=arguments.masks,
             time_limit_s=arguments.time_limit or None,
         )
-        settings = IsaacSettings(arguments.mode, arguments.spp, arguments.subframes, arguments.assets)
+        settings = IsaacSettings(
+            arguments.mode,
+            arguments.spp,
+            arguments.subframes,
+            arguments.assets,
+            arguments.environment,
+            arguments.environment_origin,
+        )
         # A wrong recipe should not cost the minute that Isaac Sim takes to start.
         recipe = load_recipes(job.recipe)
         for member in recipe.recipes if isinstance(recipe, RecipeMix) else (recipe,):
@@ -95,13 +105,16 @@ def _run(sim: IsaacSim, job: GenerateJob, settings: IsaacSettings, tap: TapName,
         renderer.close()
 
 
-def _dress(sim: IsaacSim, settings: IsaacSettings) -> AssetSwap | None:
-    if settings.assets == "parametric":
-        return None
-    assets = load_assets()
-    relative = any("://" not in asset.url for family in assets.values() for asset in family)
-    root = str(sim.release.function("assets_root")()) if relative else ""
-    return AssetSwap(assets, root)
+def _dress(sim: IsaacSim, settings: IsaacSettings) -> Callable[[Scene], Scene] | None:
+    """What changes in a scene before it is rendered: its trucks, its room."""
+    steps: list[Callable[[Scene], Scene]] = []
+    if settings.environment != HALL:
+        steps.append(without_room)
+    if settings.assets == "nvidia":
+        assets = load_assets()
+        relative = any("://" not in asset.url for family in assets.values() for asset in family)
+        steps.append(AssetSwap(assets, sim.assets_root() if relative else ""))
+    return (lambda scene: reduce(lambda done, change: change(done), steps, scene)) if steps else None
 
 
 def _telling(job: GenerateJob, listener: Listener | None = None) -> Listener:
@@ -149,6 +162,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("parametric", "nvidia"),
         default="parametric",
         help="nvidia: its palletjack USD assets in place of ours (existence not verified)",
+    )
+    parser.add_argument(
+        "--environment",
+        default=HALL,
+        help="in place of the plan's room: simple_warehouse or full_warehouse, NVIDIA's (existence not "
+        "verified), a USD file, an address, or a path below Isaac Sim's asset root",
+    )
+    parser.add_argument(
+        "--environment-origin",
+        default="",
+        help="X,Y,YAW of the frame's middle in the environment, metres and degrees (default: the name's)",
     )
     parser.add_argument(
         "--capture",

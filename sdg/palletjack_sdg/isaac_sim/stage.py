@@ -19,6 +19,7 @@ from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.isaac_sim.assets import ReferencedProp
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN, pinhole_around
 from palletjack_sdg.isaac_sim.releases import Semantics
+from palletjack_sdg.isaac_sim.surroundings import ENVIRONMENT_PATH, Surroundings
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
 from palletjack_sdg.sensor import srgb_decode
@@ -33,12 +34,18 @@ OPTICAL_TO_USD = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def write_stage(
-    scene: Scene, path: Path, semantics: Semantics = "labels", *, instance_labels: bool = True
+    scene: Scene,
+    path: Path,
+    semantics: Semantics = "labels",
+    *,
+    instance_labels: bool = True,
+    surroundings: Surroundings | None = None,
 ) -> None:
     """Write ``scene`` to ``path`` (.usda or .usdc) and its textures to a folder beside it.
 
     ``semantics``: labels by UsdSemantics (Isaac Sim 5.0 and newer), or by the SemanticsAPI of 4.5.
     ``instance_labels``: label every object with the plan's id too, not only with its class.
+    ``surroundings``: refer to an environment's file, placed around the frame.
 
     Raises:
         DistortionError: the camera's distortion folds back inside the image.
@@ -64,6 +71,8 @@ def write_stage(
     if max(scene.ambient) > 0.0:
         _emit(UsdLux.DomeLight.Define(stage, "/World/Lights/sky"), scene.ambient)
     _add_camera(stage, pinhole_around(scene.camera))
+    if surroundings is not None:
+        _add_surroundings(stage, surroundings, scene)
     stage.GetRootLayer().Save()
 
 
@@ -191,6 +200,12 @@ def _add_camera(stage: Any, camera: Camera) -> None:
     node.CreateFocalLengthAttr(APERTURE_MM * camera.focal_px / camera.width)
     node.CreateClippingRangeAttr(Gf.Vec2f(*CLIPPING_M))
     _place(node, camera.pose @ OPTICAL_TO_USD)
+
+
+def _add_surroundings(stage: Any, surroundings: Surroundings, scene: Scene) -> None:
+    _place(UsdGeom.Xform.Define(stage, ENVIRONMENT_PATH), surroundings.placed(scene))
+    # A prim below: the file's own root may carry transforms, which a reference's prim would replace.
+    stage.DefinePrim(f"{ENVIRONMENT_PATH}/model").GetReferences().AddReference(surroundings.url)
 
 
 def _place(node: Any, pose: NDArray[np.float64]) -> None:
