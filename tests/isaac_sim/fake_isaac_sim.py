@@ -140,7 +140,9 @@ class FakeIsaacSim:
     def _function(self, name: str, text: str) -> Callable[..., Any]:
         def function(*args: Any, **kwargs: Any) -> Any:
             given = self.bind(name, text, args, kwargs)
-            act = getattr(self, "_do_" + name.rpartition(".")[2], None)
+            # Replicator's modify.attribute is another than the graph controller's.
+            words = name.split(".")[-3:] if ".functional." in name else name.split(".")[-1:]
+            act = getattr(self, "_do_" + "_".join(words), None)
             return act(given) if act is not None else None
 
         return function
@@ -184,6 +186,64 @@ class FakeIsaacSim:
         prim = self.stage.DefinePrim(path, given["prim_type"])
         prim.GetReferences().AddReference(given["usd_path"])
         return prim
+
+    def _do_functional_create_reference(self, given: dict[str, Any]) -> Any:
+        from pxr import UsdGeom
+
+        path = f"{given['parent']}/{given['name']}"
+        if self.stage.GetPrimAtPath(path):
+            raise Misuse(f"create.reference: there is a prim at {path} already")
+        prim = UsdGeom.Xform.Define(self.stage, path).GetPrim()
+        prim.GetReferences().AddReference(given["usd_path"])
+        self.loading = 2
+        return prim
+
+    def _moved(self, given: dict[str, Any]) -> tuple[Any, Any]:
+        """A prim and its transform, as the published source has it: taken apart and put together again."""
+        from pxr import Gf, UsdGeom
+
+        if self.loading:
+            raise Misuse("functional.modify while the stage is loading")
+        if not given["write_to_usd"]:
+            raise Misuse("functional.modify without write_to_usd: the stand-in has no Fabric")
+        node = UsdGeom.Xformable(given["prims"])
+        if not node or len(given["value"]) != 3:
+            raise Misuse(f"functional.modify: {given}")
+        return node, Gf.Transform(node.GetLocalTransformation())
+
+    def _do_functional_modify_position(self, given: dict[str, Any]) -> None:
+        from pxr import Gf
+
+        node, transform = self._moved(given)
+        transform.SetTranslation(Gf.Vec3d(*given["value"]))
+        node.MakeMatrixXform().Set(transform.GetMatrix())
+
+    def _do_functional_modify_rotation(self, given: dict[str, Any]) -> None:
+        from pxr import Gf
+
+        node, transform = self._moved(given)
+        axes = {"X": Gf.Vec3d.XAxis(), "Y": Gf.Vec3d.YAxis(), "Z": Gf.Vec3d.ZAxis()}
+        turns = zip(given["value_rotation_order"], given["value"], strict=True)
+        first, second, third = (Gf.Rotation(axes[axis], angle) for axis, angle in turns)
+        transform.SetRotation(first * second * third)
+        node.MakeMatrixXform().Set(transform.GetMatrix())
+
+    def _do_functional_modify_attribute(self, given: dict[str, Any]) -> None:
+        prim = given["prims"]
+        if not prim or not prim.HasAttribute(given["attribute_name"]):
+            raise Misuse(f"functional.modify.attribute: no {given['attribute_name']} on {prim}")
+        attribute = prim.GetAttribute(given["attribute_name"])
+        # A float has none.
+        kind = attribute.GetTypeName().type.pythonClass
+        attribute.Set(kind(given["value"]) if kind else given["value"])
+
+    def _do_functional_modify_material(self, given: dict[str, Any]) -> None:
+        from pxr import UsdShade
+
+        if not given["prims"] or given["material_prim"].GetTypeName() != "Material":
+            raise Misuse(f"functional.modify.material: {given}")
+        bound = UsdShade.Material(given["material_prim"])
+        UsdShade.MaterialBindingAPI.Apply(given["prims"]).Bind(bound)
 
     def _do_render_product(self, given: dict[str, Any]) -> Any:
         if self.stage is None or self.loading:

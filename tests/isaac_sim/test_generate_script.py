@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -137,6 +138,28 @@ def test_replicators_writer_leaves_the_files_of_the_annotators(recipe: Path, tmp
     assert not [name for name in logs["annotators"] if "Writer" in name]
 
 
+def test_both_stagings_make_the_same_frames(
+    smoke: tuple[Path, list, str], recipe: Path, tmp_path: Path
+) -> None:
+    """The smoke run's frames were set by the functional API, on one stage."""
+    log = tmp_path / "calls.json"
+    words = ("--recipe", recipe, "--frames", 2, "--staging", "stages", "--spp", 64, "--out", tmp_path / "out")
+    done = run({"release": "6", "log": str(log)}, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, each = ([name for name, _ in calls] for calls in (smoke[1], json.loads(log.read_text())))
+    assert one.count(STAGE + "open_stage") == 1
+    assert one.count("omni.replicator.core.functional.create.reference") == 5
+    assert each.count(STAGE + "open_stage") == 2
+    assert not [name for name in each if "functional" in name]
+    for index in range(2):
+        label = f"labels/{index:06d}.txt"
+        assert (tmp_path / "out" / label).read_text() == (smoke[0] / label).read_text()
+        ours, theirs = (
+            cv2.imread(str(out / f"images/{index:06d}.jpg")) for out in (tmp_path / "out", smoke[0])
+        )
+        assert np.abs(ours.astype(float) - theirs).mean() < 1.0
+
+
 def test_a_writer_that_is_not_called_fails_the_frame(recipe: Path, tmp_path: Path) -> None:
     setting = {"release": "6", "fault": "deaf", "log": str(tmp_path / "calls.json")}
     done = run(setting, "--recipe", recipe, "--frames", 1, "--out", tmp_path / "out")
@@ -164,7 +187,7 @@ def test_older_releases_by_their_own_names(release: str, recipe: Path, tmp_path:
     calls = json.loads(log.read_text())
     names = {name for name, _ in calls}
     assert "isaacsim.core.utils.stage.open_stage" in names
-    assert not any("experimental" in name for name in names)
+    assert not any("experimental" in name or "functional" in name for name in names)
     # Its default renderer has another name in each release.
     assert "renderer" not in calls[0][1]["launch_config"]
     assert inspect_dataset(tmp_path / "out").problems == []

@@ -92,7 +92,7 @@ def test_the_origin_lies_in_the_middle_of_the_frame(scene: Scene, tmp_path: Path
     surroundings = open_surroundings(Environment(url, False, Origin(x=4.0, y=1.0, yaw_deg=90.0)), nowhere)
     write_stage(bare, tmp_path / "frame.usda", surroundings=surroundings)
     stage = Usd.Stage.Open(str(tmp_path / "frame.usda"))
-    mark = UsdGeom.Mesh(stage.GetPrimAtPath("/World/Environment/model/mark"))
+    mark = UsdGeom.Mesh(stage.GetPrimAtPath("/World/Environment/inside/model/mark"))
     world = np.array(UsdGeom.XformCache().GetLocalToWorldTransform(mark.GetPrim()))
     point = np.append(np.array(mark.GetPointsAttr().Get()[0], dtype=float), 1.0) @ world
     np.testing.assert_allclose(point[:2] - frame_middle(bare), [2.0, 0.0], atol=1e-6)

@@ -18,7 +18,7 @@ from palletjack_sdg.scene import Camera
 
 COLOR, IDS, DEPTH = "HdrColor", "instance_id_segmentation", "distance_to_image_plane"
 ANNOTATORS: Mapping[str, dict[str, Any] | None] = {COLOR: None, IDS: {"colorize": False}, DEPTH: None}
-INSTANCE = re.compile(r"/World/Objects/object_(\d+)(?:/|$)")
+INSTANCE = re.compile(r"/World/(?:Frame_\d+/)?Objects/object_(\d+)(?:/|$)")
 BLACK_TILE_PX = 16
 
 

@@ -1,7 +1,6 @@
 """Isaac Sim's RTX renderer behind the interface of the embedded one: a scene in, radiance and ids out.
 
-Each frame is a stage of its own, written from the scene and opened afresh, so nothing of the frame before
-can be left in it. Replicator only captures; none of its random state is used.
+Replicator shows and captures what the plan says; none of its random state is used.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import Any, Literal
 from palletjack_sdg.isaac_sim.annotators import COLOR, IDS, black_share, instance_ids, radiance, result_of
 from palletjack_sdg.isaac_sim.app import IsaacSim
 from palletjack_sdg.isaac_sim.lens import pinhole_around
-from palletjack_sdg.isaac_sim.surroundings import HALL, choose_environment, open_surroundings, settle
+from palletjack_sdg.isaac_sim.staging import StagingName, choose_staging, create_staging
+from palletjack_sdg.isaac_sim.surroundings import HALL, choose_environment, open_surroundings
 from palletjack_sdg.isaac_sim.taps import Take, TapName, open_tap
 from palletjack_sdg.render.base import RenderError, RenderResult
 from palletjack_sdg.scene import Camera, Scene
@@ -60,11 +60,18 @@ class IsaacSettings:
 class IsaacRenderer:
     """Renders scenes in a running Isaac Sim; implements ``render.Renderer``.
 
-    ``tap``: how captures come out of Replicator; it changes nothing in them. Where the settings have an
-    environment, scenes come without their room. Raises IsaacSimError where it does not open.
+    ``tap``: how captures come out of Replicator, ``staging``: how scenes come onto the stage, by default as
+    the release can; neither changes what is seen. Where the settings have an environment, scenes come without
+    their room. Raises IsaacSimError where the environment does not open or the release lacks the staging.
     """
 
-    def __init__(self, sim: IsaacSim, settings: IsaacSettings, tap: TapName = "writer") -> None:
+    def __init__(
+        self,
+        sim: IsaacSim,
+        settings: IsaacSettings,
+        tap: TapName = "writer",
+        staging: StagingName | None = None,
+    ) -> None:
         import omni.replicator.core as rep
 
         self.settings = settings
@@ -72,9 +79,10 @@ class IsaacRenderer:
         self._rep = rep
         self._tap: TapName = tap
         environment = choose_environment(settings.environment, settings.environment_origin)
-        self._surroundings = None if environment is None else open_surroundings(environment, sim.assets_root)
+        surroundings = None if environment is None else open_surroundings(environment, sim.assets_root)
+        chosen = choose_staging(staging, sim.release)
         self._folder = Path(tempfile.mkdtemp(prefix="palletjack_isaac_"))
-        self._frames = 0
+        self._staging = create_staging(chosen, sim, rep, self._folder, surroundings)
         rep.orchestrator.set_capture_on_play(False)
         if settings.mode == "path_traced":
             rep.settings.set_render_pathtraced(settings.spp)
@@ -82,7 +90,8 @@ class IsaacRenderer:
     @property
     def description(self) -> dict[str, object]:
         """Engine, release and settings."""
-        return {"engine": "isaac_sim", "version": self._sim.version, "settings": asdict(self.settings)}
+        settings = {**asdict(self.settings), "capture": self._tap, "staging": self._staging.name}
+        return {"engine": "isaac_sim", "version": self._sim.version, "settings": settings}
 
     def render(self, scene: Scene, seed: int = 0) -> RenderResult:
         """Render one frame. ``seed`` is not used: RTX takes none, so the noise of two runs differs.
@@ -101,44 +110,25 @@ class IsaacRenderer:
         Raises what ``render`` raises, and what ``finish`` does.
         """
         start = time.perf_counter()
-        folder = self._write(scene)
-        written = time.perf_counter()
         pinhole = pinhole_around(scene.camera)
         try:
-            stage = self._sim.open_stage(folder / "frame.usdc")
-            if self._surroundings is not None:
-                settle(stage, self._surroundings)
-            opened = time.perf_counter()
+            camera = self._staging.show(scene)
+            shown = time.perf_counter()
 
             def deliver(data: Mapping[str, Any]) -> None:
-                laps = {"stage": written - start, "open": opened - written}
-                laps["capture"] = time.perf_counter() - opened
+                laps = {"stage": shown - start, "capture": time.perf_counter() - shown}
                 finish(result_of(data, pinhole, scene.camera, laps))
 
-            self._shoot(pinhole, deliver)
+            self._shoot(camera, pinhole, deliver)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._staging.clear()
 
     def close(self) -> None:
         """Remove the stages."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _write(self, scene: Scene) -> Path:
-        from palletjack_sdg.isaac_sim.stage import write_stage
-
-        # A new name for each: Isaac Sim keeps layers by their path.
-        folder = self._folder / f"{self._frames:06d}"
-        self._frames += 1
-        folder.mkdir(parents=True)
-        write_stage(
-            scene, folder / "frame.usdc", self._sim.release.semantics, surroundings=self._surroundings
-        )
-        return folder
-
-    def _shoot(self, pinhole: Camera, deliver: Take) -> None:
+    def _shoot(self, camera: str, pinhole: Camera, deliver: Take) -> None:
         """Capture until the frame has arrived whole, and deliver it once."""
-        from palletjack_sdg.isaac_sim.stage import CAMERA_PATH
-
         black = 1.0
 
         def take(data: Mapping[str, Any]) -> None:
@@ -148,7 +138,7 @@ class IsaacRenderer:
                 deliver(data)
 
         rep = self._rep
-        product = rep.create.render_product(CAMERA_PATH, (pinhole.width, pinhole.height), force_new=True)
+        product = rep.create.render_product(camera, (pinhole.width, pinhole.height), force_new=True)
         try:
             tap = open_tap(self._tap, rep, product, take)
             try:

@@ -27,7 +27,6 @@ from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
 from palletjack_sdg.isaac_sim.surroundings import HALL, without_room
-from palletjack_sdg.isaac_sim.taps import TapName
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
@@ -75,7 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        return _run(sim, job, settings, arguments.capture, smoke=arguments.smoke)
+        renderer = IsaacRenderer(sim, settings, arguments.capture, arguments.staging)
+        try:
+            return _run(sim, renderer, job, smoke=arguments.smoke)
+        finally:
+            renderer.close()
     except (DatasetError, RenderError, IsaacSimError, ReleaseError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -83,26 +86,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sim.close()
 
 
-def _run(sim: IsaacSim, job: GenerateJob, settings: IsaacSettings, tap: TapName, *, smoke: bool) -> int:
-    renderer = IsaacRenderer(sim, settings, tap)
+def _run(sim: IsaacSim, renderer: IsaacRenderer, job: GenerateJob, *, smoke: bool) -> int:
+    settings = renderer.settings
     print(f"Isaac Sim {sim.version}, names of release {sim.release.name} ({sim.release.read})", flush=True)
-    try:
-        if smoke:
-            watched = SmokeRenderer(renderer)
-            maker = CapturedFrameMaker(job, watched, _dress(sim, settings))
-            reports: list[FrameReport] = []
-            summary = generate(job, _telling(job, reports.append), maker=maker, render=settings.identity())
-            checks = run_checks(sim, settings, job, watched, reports)
-            print("\n".join(checks.lines()), flush=True)
-            return 0 if checks.passed and not summary.failed else 1
-        maker = CapturedFrameMaker(job, renderer, _dress(sim, settings))
-        summary = generate(job, _telling(job), maker=maker, render=settings.identity())
-        print(_described(job, summary), flush=True)
-        if summary.stopped == "interrupted":
-            return 130
-        return 1 if summary.failed else 0
-    finally:
-        renderer.close()
+    if smoke:
+        watched = SmokeRenderer(renderer)
+        maker = CapturedFrameMaker(job, watched, _dress(sim, settings))
+        reports: list[FrameReport] = []
+        summary = generate(job, _telling(job, reports.append), maker=maker, render=settings.identity())
+        checks = run_checks(sim, settings, job, watched, reports)
+        print("\n".join(checks.lines()), flush=True)
+        return 0 if checks.passed and not summary.failed else 1
+    maker = CapturedFrameMaker(job, renderer, _dress(sim, settings))
+    summary = generate(job, _telling(job), maker=maker, render=settings.identity())
+    print(_described(job, summary), flush=True)
+    if summary.stopped == "interrupted":
+        return 130
+    return 1 if summary.failed else 0
 
 
 def _dress(sim: IsaacSim, settings: IsaacSettings) -> Callable[[Scene], Scene] | None:
@@ -173,6 +173,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--environment-origin",
         default="",
         help="X,Y,YAW of the frame's middle in the environment, metres and degrees (default: the name's)",
+    )
+    parser.add_argument(
+        "--staging",
+        choices=("functional", "stages"),
+        help="functional: one stage, on which Replicator's functional API sets each plan (Isaac Sim 6, its "
+        "default); stages: a stage for each frame; same pictures",
     )
     parser.add_argument(
         "--capture",

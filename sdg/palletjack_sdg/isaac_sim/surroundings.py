@@ -79,11 +79,11 @@ class Surroundings:
     url: str
     to_frame: NDArray[np.float64]
 
-    def placed(self, scene: Scene) -> NDArray[np.float64]:
-        """Return the matrix (4, 4) from the file's coordinates to the world of ``scene``."""
+    def pose(self, scene: Scene) -> NDArray[np.float64]:
+        """Return the matrix (4, 4) from metres around the frame's middle to the world of ``scene``."""
         shift = np.eye(4)
         shift[:2, 3] = frame_middle(scene)
-        return np.asarray(shift @ self.to_frame)
+        return shift
 
 
 def load_environments() -> dict[str, ShippedEnvironment]:
@@ -144,8 +144,8 @@ def frame_middle(scene: Scene) -> NDArray[np.float64]:
     return np.asarray((places.min(axis=0) + places.max(axis=0)) / 2.0)
 
 
-def settle(stage: Any, surroundings: Surroundings) -> None:
-    """Leave out the plan's lights on the loaded ``stage`` where the environment brings its own.
+def settle(stage: Any, surroundings: Surroundings, lights_path: str = LIGHTS_PATH) -> None:
+    """Leave out the plan's lights, at ``lights_path`` of the loaded ``stage``, if the environment has some.
 
     Raises:
         IsaacSimError: nothing to be seen was loaded.
@@ -155,7 +155,7 @@ def settle(stage: Any, surroundings: Surroundings) -> None:
     prims = list(Usd.PrimRange(stage.GetPrimAtPath(ENVIRONMENT_PATH), Usd.TraverseInstanceProxies()))
     if not any(prim.IsA(UsdGeom.Gprim) for prim in prims):
         raise IsaacSimError(f"{surroundings.url}: expected an environment with shapes in it, found none")
-    lights = stage.GetPrimAtPath(LIGHTS_PATH)
+    lights = stage.GetPrimAtPath(lights_path)
     if lights and any(prim.HasAPI(UsdLux.LightAPI) for prim in prims):
         lights.SetActive(False)
 
