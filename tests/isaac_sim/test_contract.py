@@ -24,6 +24,7 @@ from palletjack_sdg.isaac_sim.annotators import (
 )
 from palletjack_sdg.isaac_sim.capture import IsaacSettings
 from palletjack_sdg.isaac_sim.releases import ReleaseError, find_release, load_releases
+from palletjack_sdg.isaac_sim.surroundings import load_environments
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera
 from tests.isaac_sim.fake_isaac_sim import signature
@@ -103,6 +104,14 @@ def test_replicators_names_are_called_so_in_the_wheels() -> None:
             assert set(parameters) <= given, name
         compared += 1
     assert compared >= 3
+
+
+@pytest.mark.skipif(not WHEELS, reason="ISAACSIM_WHEELS is not set to a folder of unpacked wheels")
+def test_shipped_environments_are_opened_in_the_wheels() -> None:
+    for name, environment in load_environments().items():
+        package = environment.read.split(" ")[0].replace(".", "/")
+        places = [place for place in Path(WHEELS).rglob("*.py") if package in place.as_posix()]
+        assert any(f'"{environment.url}"' in place.read_text() for place in places), name
 
 
 def test_every_name_of_the_release_table_is_in_the_contract() -> None:
