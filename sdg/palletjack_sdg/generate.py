@@ -166,17 +166,24 @@ class FrameMaker:
 
     def write(self, plan: FramePlan, seconds: dict[str, float]) -> None:
         """Render, label, develop and write the frame of ``plan``, adding to ``seconds``."""
-        files = self.render(plan, seconds)
-        timed(seconds, "write", lambda: self._job.dataset.write_files(files))
+        self.save(self.render(plan, seconds), seconds)
 
     def render(self, plan: FramePlan, seconds: dict[str, float]) -> FrameFiles:
         """Return the files of the frame of ``plan``, adding to ``seconds``; nothing is written."""
+        scene = self.scene(plan, seconds)
+        sampler_seed = draw_seed(substream(plan.seed, plan.index, "path sampler"))
+        return self.develop(plan, scene, self._renderer.render(scene, sampler_seed), seconds)
+
+    def scene(self, plan: FramePlan, seconds: dict[str, float]) -> Scene:
+        """Return the scene of ``plan``, dressed, adding to ``seconds``."""
+        scene = cast(Scene, timed(seconds, "build", lambda: build_scene(plan)))
+        return scene if self._dress is None else self._dress(scene)
+
+    def develop(
+        self, plan: FramePlan, scene: Scene, result: RenderResult, seconds: dict[str, float]
+    ) -> FrameFiles:
+        """Return the files of a frame that was rendered, adding to ``seconds``; nothing is written."""
         seed, index = plan.seed, plan.index
-        scene = timed(seconds, "build", lambda: build_scene(plan))
-        if self._dress is not None:
-            scene = self._dress(scene)
-        sampler_seed = draw_seed(substream(seed, index, "path sampler"))
-        result = self._renderer.render(scene, sampler_seed)
         seconds.update(result.seconds)
         judged = timed(seconds, "labels", lambda: judge_frame(scene, result, self._recipe.labels))
         noise = substream(seed, index, "sensor noise")
@@ -185,6 +192,10 @@ class FrameMaker:
         encode = self._job.dataset.frame_files
         files = timed(seconds, "write", lambda: encode(index, image, label_lines(judged), extras))
         return cast(FrameFiles, files)
+
+    def save(self, files: FrameFiles, seconds: dict[str, float]) -> None:
+        """Write the files of a frame, adding to ``seconds``."""
+        timed(seconds, "write", lambda: self._job.dataset.write_files(files))
 
     def _extras(
         self, plan: FramePlan, scene: Scene, result: RenderResult, judged: list[JudgedInstance]

@@ -7,7 +7,9 @@ and calls out of order. Stages are opened by the real pxr; ``picture`` makes wha
 
 from __future__ import annotations
 
+import abc
 import ast
+import contextlib
 import importlib.abc
 import inspect
 import sys
@@ -56,6 +58,8 @@ class FakeIsaacSim:
         self.stage: Any = None
         self.loading = 0
         self.products: list[Any] = []
+        self.writers: dict[str, type] = {}
+        self.writers_write = True
         self.playing = False
         self.on_update: Callable[[], None] | None = None
         self.graphs: list[dict[str, Any]] = []
@@ -120,6 +124,7 @@ class FakeIsaacSim:
             ):
                 parent, _, last = name.rpartition(".")
                 setattr(self._module(parent), last, self._function(name, entry["signature"]))
+        self._module("omni.replicator.core").Writer = writer_class(self)
         keys = {key: key for key in self.contract["graph_keys"]}
         self._module("omni.graph.core.Controller").Keys = types.SimpleNamespace(**keys)
 
@@ -136,7 +141,9 @@ class FakeIsaacSim:
     def _function(self, name: str, text: str) -> Callable[..., Any]:
         def function(*args: Any, **kwargs: Any) -> Any:
             given = self.bind(name, text, args, kwargs)
-            act = getattr(self, "_do_" + name.rpartition(".")[2], None)
+            # Replicator's modify.attribute is another than the graph controller's.
+            words = name.split(".")[-3:] if ".functional." in name else name.split(".")[-1:]
+            act = getattr(self, "_do_" + "_".join(words), None)
             return act(given) if act is not None else None
 
         return function
@@ -213,6 +220,64 @@ class FakeIsaacSim:
         prim.GetReferences().AddReference(given["usd_path"])
         return prim
 
+    def _do_functional_create_reference(self, given: dict[str, Any]) -> Any:
+        from pxr import UsdGeom
+
+        path = f"{given['parent']}/{given['name']}"
+        if self.stage.GetPrimAtPath(path):
+            raise Misuse(f"create.reference: there is a prim at {path} already")
+        prim = UsdGeom.Xform.Define(self.stage, path).GetPrim()
+        prim.GetReferences().AddReference(given["usd_path"])
+        self.loading = 2
+        return prim
+
+    def _moved(self, given: dict[str, Any]) -> tuple[Any, Any]:
+        """A prim and its transform, as the published source has it: taken apart and put together again."""
+        from pxr import Gf, UsdGeom
+
+        if self.loading:
+            raise Misuse("functional.modify while the stage is loading")
+        if not given["write_to_usd"]:
+            raise Misuse("functional.modify without write_to_usd: the stand-in has no Fabric")
+        node = UsdGeom.Xformable(given["prims"])
+        if not node or len(given["value"]) != 3:
+            raise Misuse(f"functional.modify: {given}")
+        return node, Gf.Transform(node.GetLocalTransformation())
+
+    def _do_functional_modify_position(self, given: dict[str, Any]) -> None:
+        from pxr import Gf
+
+        node, transform = self._moved(given)
+        transform.SetTranslation(Gf.Vec3d(*given["value"]))
+        node.MakeMatrixXform().Set(transform.GetMatrix())
+
+    def _do_functional_modify_rotation(self, given: dict[str, Any]) -> None:
+        from pxr import Gf
+
+        node, transform = self._moved(given)
+        axes = {"X": Gf.Vec3d.XAxis(), "Y": Gf.Vec3d.YAxis(), "Z": Gf.Vec3d.ZAxis()}
+        turns = zip(given["value_rotation_order"], given["value"], strict=True)
+        first, second, third = (Gf.Rotation(axes[axis], angle) for axis, angle in turns)
+        transform.SetRotation(first * second * third)
+        node.MakeMatrixXform().Set(transform.GetMatrix())
+
+    def _do_functional_modify_attribute(self, given: dict[str, Any]) -> None:
+        prim = given["prims"]
+        if not prim or not prim.HasAttribute(given["attribute_name"]):
+            raise Misuse(f"functional.modify.attribute: no {given['attribute_name']} on {prim}")
+        attribute = prim.GetAttribute(given["attribute_name"])
+        # A float has none.
+        kind = attribute.GetTypeName().type.pythonClass
+        attribute.Set(kind(given["value"]) if kind else given["value"])
+
+    def _do_functional_modify_material(self, given: dict[str, Any]) -> None:
+        from pxr import UsdShade
+
+        if not given["prims"] or given["material_prim"].GetTypeName() != "Material":
+            raise Misuse(f"functional.modify.material: {given}")
+        bound = UsdShade.Material(given["material_prim"])
+        UsdShade.MaterialBindingAPI.Apply(given["prims"]).Bind(bound)
+
     def _do_render_product(self, given: dict[str, Any]) -> Any:
         if self.stage is None or self.loading:
             raise Misuse("render_product before the stage has loaded")
@@ -229,12 +294,35 @@ class FakeIsaacSim:
             raise Misuse(f"{given['name']}: unknown init_params {given['init_params']}")
         return _Annotator(self, given["name"])
 
+    def _do_register(self, given: dict[str, Any]) -> None:
+        writer = given["writer"]
+        if not issubclass(writer, sys.modules["omni.replicator.core"].Writer):  # type: ignore[attr-defined]
+            raise Misuse(f"register: {writer.__name__} is no Writer")
+        if writer.__abstractmethods__:
+            raise Misuse(f"register: {writer.__name__} lacks {sorted(writer.__abstractmethods__)}")
+        if writer.__name__ in self.writers:
+            raise Misuse(f"register: {writer.__name__} is registered already")
+        self.writers[writer.__name__] = writer
+
+    def _do_get_writers(self, given: dict[str, Any]) -> dict[str, type]:
+        return dict(self.writers)
+
+    def _do_get(self, given: dict[str, Any]) -> Any:
+        if given["writer_name"] not in self.writers:
+            raise Misuse(f"get: no writer {given['writer_name']}")
+        kind: Any = self.writers[given["writer_name"]]
+        # As Replicator's: __init__ is only called by initialize().
+        return kind.__new__(kind)
+
     def _do_step(self, given: dict[str, Any]) -> None:
         alive = [product for product in self.products if not product.destroyed]
         if not alive or not any(product.annotators for product in alive):
             raise Misuse("step with no annotator on a render product")
         for product in alive:
             product.shoot()
+            if self.writers_write:
+                for writer in product.writers:
+                    writer.call(product)
 
     def _do_edit(self, given: dict[str, Any]) -> None:
         """Refuse what the node library would: types, attributes and ends of connections that do not exist."""
@@ -303,18 +391,19 @@ class _Timeline:
 class _Product:
     def __init__(self, fake: FakeIsaacSim, camera: str, resolution: tuple[int, int]) -> None:
         self._fake = fake
-        self._camera = camera
+        self.camera = camera
         self.path = f"/Render/{len(fake.products)}"
         self.resolution = resolution
         self.stale = False
         self.annotators: set[str] = set()
+        self.writers: list[Any] = []
         self.data: dict[str, Any] | None = None
         self.destroyed = False
 
     def shoot(self) -> None:
         """Make the picture of now."""
         assert self._fake.picture is not None
-        self.data = self._fake.picture(self._fake.stage, self._camera, *self.resolution)
+        self.data = self._fake.picture(self._fake.stage, self.camera, *self.resolution)
         self.stale = False
 
     def destroy(self) -> None:
@@ -324,10 +413,59 @@ class _Product:
         self.destroyed = True
 
 
+def writer_class(fake: FakeIsaacSim) -> type:
+    """Return Replicator's base class of writers, as far as a writer of ours may rely on it."""
+
+    class Writer(abc.ABC):
+        annotators: list[Any]
+        data_structure = "legacy"
+        _product: _Product | None = None
+
+        def initialize(self, **kwargs: Any) -> None:
+            try:
+                self.__init__(**kwargs)  # type: ignore[misc]
+            except TypeError as error:
+                raise Misuse(f"Writer.initialize: {error}") from None
+
+        @abc.abstractmethod
+        def write(self, data: dict[str, Any]) -> None: ...
+
+        def write_metadata(self) -> None:
+            fake.calls.append(("Writer.write_metadata", {}))
+
+        def attach(self, *args: Any, **kwargs: Any) -> None:
+            given = fake.method("Writer", "attach", *args, **kwargs)
+            if self.data_structure != "legacy":
+                raise Misuse(f"the stand-in has no data structure {self.data_structure}")
+            (self._product,) = given["render_products"]
+            for annotator in self.annotators:
+                annotator.attach([self._product])
+            self._product.writers.append(self)
+
+        def detach(self) -> None:
+            fake.method("Writer", "detach")
+            if self._product is None:
+                raise Misuse("Writer.detach before attach")
+            for annotator in self.annotators:
+                annotator.detach()
+            self._product.writers.remove(self)
+
+        def call(self, product: _Product) -> None:
+            """Write once; an error stays in the graph and reaches nobody."""
+            fake.calls.append((f"Writer.write of {type(self).__name__}", {}))
+            self.write_metadata()
+            data = {annotator.name: annotator.get_data() for annotator in self.annotators}
+            rp = {"camera": product.camera, "resolution": product.resolution}
+            with contextlib.suppress(Exception):
+                self.write({"reference_time": (0, 1), f"rp_{product.path.split('/')[-1]}": rp, **data})
+
+    return Writer
+
+
 class _Annotator:
     def __init__(self, fake: FakeIsaacSim, name: str) -> None:
         self._fake = fake
-        self._name = name
+        self._name = self.name = name
         self._product: _Product | None = None
 
     def attach(self, *args: Any, **kwargs: Any) -> None:

@@ -15,21 +15,22 @@ import pytest
 import yaml
 
 from palletjack_sdg.isaac_sim import contract_folder
-from palletjack_sdg.isaac_sim.capture import (
+from palletjack_sdg.isaac_sim.annotators import (
     ANNOTATORS,
-    IsaacSettings,
     black_share,
     depth,
     instance_ids,
     radiance,
 )
+from palletjack_sdg.isaac_sim.capture import IsaacSettings
 from palletjack_sdg.isaac_sim.releases import ReleaseError, find_release, load_releases
+from palletjack_sdg.isaac_sim.surroundings import load_environments
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera
 from tests.isaac_sim.fake_isaac_sim import signature
 
 ROOT = Path(__file__).parents[2]
-# Folder with the unpacked wheels isaacsim-core and isaacsim-storage 6.2.0.0, one below the other or merged.
+# Folder with the unpacked wheels isaacsim-core, -replicator and -storage 6.2.0.0, side by side or merged.
 WHEELS = os.environ.get("ISAACSIM_WHEELS", "")
 CAMERA = Camera(32, 16, 60.0, np.eye(4))
 
@@ -73,6 +74,44 @@ def test_signatures_are_those_of_the_wheels() -> None:
         assert shape(listed) in [shape(arguments) for arguments in real], name
         compared += 1
     assert compared >= 12
+
+
+def calls_in_wheels(dotted: str) -> list[ast.Call]:
+    """Every call in the wheels whose name ends with the last two or three words of ``dotted``."""
+    words = dotted.removeprefix("omni.replicator.core.")
+    found = []
+    for place in Path(WHEELS).rglob("*.py"):
+        text = place.read_text(errors="replace")
+        if words in text:
+            calls = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+            found += [node for node in calls if ast.unparse(node.func).endswith("rep." + words)]
+    return found
+
+
+@pytest.mark.skipif(not WHEELS, reason="ISAACSIM_WHEELS is not set to a folder of unpacked wheels")
+def test_replicators_names_are_called_so_in_the_wheels() -> None:
+    """Replicator is in no wheel, but theirs call it: by every argument that the contract takes from them."""
+    compared = 0
+    for name, entry in contract()["functions"].items():
+        if entry["source"] not in ("published", "calls"):
+            continue
+        calls = calls_in_wheels(name)
+        assert calls, name
+        if entry["source"] == "calls":
+            parameters = list(signature(entry["signature"]).parameters)
+            given = {keyword.arg for call in calls for keyword in call.keywords}
+            given |= {word for call in calls for word in parameters[: len(call.args)]}
+            assert set(parameters) <= given, name
+        compared += 1
+    assert compared >= 3
+
+
+@pytest.mark.skipif(not WHEELS, reason="ISAACSIM_WHEELS is not set to a folder of unpacked wheels")
+def test_shipped_environments_are_opened_in_the_wheels() -> None:
+    for name, environment in load_environments().items():
+        package = environment.read.split(" ")[0].replace(".", "/")
+        places = [place for place in Path(WHEELS).rglob("*.py") if package in place.as_posix()]
+        assert any(f'"{environment.url}"' in place.read_text() for place in places), name
 
 
 def test_every_name_of_the_release_table_is_in_the_contract() -> None:

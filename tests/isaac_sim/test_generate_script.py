@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -108,6 +109,75 @@ def test_calls_are_in_the_order_of_the_capture(smoke: tuple[Path, list, str]) ->
     assert not [name for name in names if "seed" in name or "trigger" in name]
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "dataset.json"
+    }
+
+
+def test_replicators_writer_leaves_the_files_of_the_annotators(recipe: Path, tmp_path: Path) -> None:
+    """Images, labels, annotations, masks and plans, to the byte; every frame in a call to write()."""
+    words = ("--recipe", recipe, "--frames", 2, "--plans", "--annotations", "--masks")
+    logs = {}
+    for tap in ("writer", "annotators"):
+        log = tmp_path / f"{tap}.json"
+        done = run({"release": "6", "log": str(log)}, *words, "--capture", tap, "--out", tmp_path / tap)
+        assert done.returncode == 0, done.stdout + done.stderr
+        logs[tap] = [name for name, _ in json.loads(log.read_text())]
+    written = contents(tmp_path / "writer")
+    assert written == contents(tmp_path / "annotators")
+    assert {name.split("/")[0] for name in written} == {"images", "labels", "annotations", "masks", "plans"}
+    # Two masks have a table beside each.
+    assert len(written) == 2 * 6
+    assert logs["writer"].count("Writer.write of PalletjackWriter") == 2
+    assert logs["writer"].count("Writer.detach") == 2
+    assert logs["writer"].count("omni.replicator.core.WriterRegistry.register") == 1
+    assert "Writer.write_metadata" not in logs["writer"]
+    assert not [name for name in logs["annotators"] if "Writer" in name]
+
+
+def test_both_stagings_make_the_same_frames(
+    smoke: tuple[Path, list, str], recipe: Path, tmp_path: Path
+) -> None:
+    """The smoke run's frames were set by the functional API, on one stage."""
+    log = tmp_path / "calls.json"
+    words = ("--recipe", recipe, "--frames", 2, "--staging", "stages", "--spp", 64, "--out", tmp_path / "out")
+    done = run({"release": "6", "log": str(log)}, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, each = ([name for name, _ in calls] for calls in (smoke[1], json.loads(log.read_text())))
+    assert one.count(STAGE + "open_stage") == 1
+    assert one.count("omni.replicator.core.functional.create.reference") == 5
+    assert each.count(STAGE + "open_stage") == 2
+    assert not [name for name in each if "functional" in name]
+    for index in range(2):
+        label = f"labels/{index:06d}.txt"
+        assert (tmp_path / "out" / label).read_text() == (smoke[0] / label).read_text()
+        ours, theirs = (
+            cv2.imread(str(out / f"images/{index:06d}.jpg")) for out in (tmp_path / "out", smoke[0])
+        )
+        assert np.abs(ours.astype(float) - theirs).mean() < 1.0
+
+
+def test_a_writer_that_is_not_called_fails_the_frame(recipe: Path, tmp_path: Path) -> None:
+    setting = {"release": "6", "fault": "deaf", "log": str(tmp_path / "calls.json")}
+    done = run(setting, "--recipe", recipe, "--frames", 1, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "PalletjackWriter: expected a call to write() in this step, found none" in done.stdout
+    assert list((tmp_path / "out" / "images").iterdir()) == []
+
+
+def test_a_full_disk_in_the_writer_stops_the_run(recipe: Path, tmp_path: Path) -> None:
+    """The stand-in swallows what write() raises, as Replicator's graph does."""
+    setting = {"release": "6", "fault": "full_disk", "log": str(tmp_path / "calls.json")}
+    done = run(setting, "--recipe", recipe, "--frames", 2, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "stopped: OSError: [Errno 28]" in done.stdout
+    assert "0 frames written" in done.stdout
+    assert "1 left" in done.stdout
+
+
 @pytest.mark.parametrize("release", ["4.5", "5"])
 def test_older_releases_by_their_own_names(release: str, recipe: Path, tmp_path: Path) -> None:
     log = tmp_path / "calls.json"
@@ -117,7 +187,7 @@ def test_older_releases_by_their_own_names(release: str, recipe: Path, tmp_path:
     calls = json.loads(log.read_text())
     names = {name for name, _ in calls}
     assert "isaacsim.core.utils.stage.open_stage" in names
-    assert not any("experimental" in name for name in names)
+    assert not any("experimental" in name or "functional" in name for name in names)
     # Its default renderer has another name in each release.
     assert "renderer" not in calls[0][1]["launch_config"]
     assert inspect_dataset(tmp_path / "out").problems == []

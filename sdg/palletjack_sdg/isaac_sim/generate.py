@@ -14,19 +14,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
 from palletjack_sdg.dataset import DatasetError
-from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, GenerateSummary, generate
+from palletjack_sdg.generate import FrameReport, GenerateJob, GenerateSummary, generate
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.assets import AssetSwap, load_assets
 from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings
+from palletjack_sdg.isaac_sim.frame_writer import CapturedFrameMaker
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
+from palletjack_sdg.isaac_sim.surroundings import HALL, without_room
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError
+from palletjack_sdg.scene import Scene
 
 Listener = Callable[[FrameReport], None]
 
@@ -43,9 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             start=arguments.start,
             image_format=arguments.image_format,
             plans=arguments.plans or arguments.smoke,
+            annotations=arguments.annotations,
+            masks=arguments.masks,
             time_limit_s=arguments.time_limit or None,
         )
-        settings = IsaacSettings(arguments.mode, arguments.spp, arguments.subframes, arguments.assets)
+        settings = IsaacSettings(
+            arguments.mode,
+            arguments.spp,
+            arguments.subframes,
+            arguments.assets,
+            arguments.environment,
+            arguments.environment_origin,
+        )
         # A wrong recipe should not cost the minute that Isaac Sim takes to start.
         recipe = load_recipes(job.recipe)
         for member in recipe.recipes if isinstance(recipe, RecipeMix) else (recipe,):
@@ -61,7 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        return _run(sim, job, settings, smoke=arguments.smoke)
+        renderer = IsaacRenderer(sim, settings, arguments.capture, arguments.staging)
+        try:
+            return _run(sim, renderer, job, smoke=arguments.smoke)
+        finally:
+            renderer.close()
     except (DatasetError, RenderError, IsaacSimError, ReleaseError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,35 +86,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         sim.close()
 
 
-def _run(sim: IsaacSim, job: GenerateJob, settings: IsaacSettings, *, smoke: bool) -> int:
-    renderer = IsaacRenderer(sim, settings)
+def _run(sim: IsaacSim, renderer: IsaacRenderer, job: GenerateJob, *, smoke: bool) -> int:
+    settings = renderer.settings
     print(f"Isaac Sim {sim.version}, names of release {sim.release.name} ({sim.release.read})", flush=True)
-    try:
-        if smoke:
-            watched = SmokeRenderer(renderer)
-            maker = FrameMaker(job, watched, _dress(sim, settings))
-            reports: list[FrameReport] = []
-            summary = generate(job, _telling(job, reports.append), maker=maker, render=settings.identity())
-            checks = run_checks(sim, settings, job, watched, reports)
-            print("\n".join(checks.lines()), flush=True)
-            return 0 if checks.passed and not summary.failed else 1
-        maker = FrameMaker(job, renderer, _dress(sim, settings))
-        summary = generate(job, _telling(job), maker=maker, render=settings.identity())
-        print(_described(job, summary), flush=True)
-        if summary.stopped == "interrupted":
-            return 130
-        return 1 if summary.failed else 0
-    finally:
-        renderer.close()
+    if smoke:
+        watched = SmokeRenderer(renderer)
+        maker = CapturedFrameMaker(job, watched, _dress(sim, settings))
+        reports: list[FrameReport] = []
+        summary = generate(job, _telling(job, reports.append), maker=maker, render=settings.identity())
+        checks = run_checks(sim, settings, job, watched, reports)
+        print("\n".join(checks.lines()), flush=True)
+        return 0 if checks.passed and not summary.failed else 1
+    maker = CapturedFrameMaker(job, renderer, _dress(sim, settings))
+    summary = generate(job, _telling(job), maker=maker, render=settings.identity())
+    print(_described(job, summary), flush=True)
+    if summary.stopped == "interrupted":
+        return 130
+    return 1 if summary.failed else 0
 
 
-def _dress(sim: IsaacSim, settings: IsaacSettings) -> AssetSwap | None:
-    if settings.assets == "parametric":
-        return None
-    assets = load_assets()
-    relative = any("://" not in asset.url for family in assets.values() for asset in family)
-    root = sim.assets_root() if relative else ""
-    return AssetSwap(assets, root)
+def _dress(sim: IsaacSim, settings: IsaacSettings) -> Callable[[Scene], Scene] | None:
+    """What changes in a scene before it is rendered: its trucks, its room."""
+    steps: list[Callable[[Scene], Scene]] = []
+    if settings.environment != HALL:
+        steps.append(without_room)
+    if settings.assets == "nvidia":
+        assets = load_assets()
+        relative = any("://" not in asset.url for family in assets.values() for asset in family)
+        steps.append(AssetSwap(assets, sim.assets_root() if relative else ""))
+    return (lambda scene: reduce(lambda done, change: change(done), steps, scene)) if steps else None
 
 
 def _telling(job: GenerateJob, listener: Listener | None = None) -> Listener:
@@ -146,6 +163,31 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default="parametric",
         help="nvidia: its palletjack USD assets in place of ours (existence not verified)",
     )
+    parser.add_argument(
+        "--environment",
+        default=HALL,
+        help="in place of the plan's room: simple_warehouse or full_warehouse, NVIDIA's (existence not "
+        "verified), a USD file, an address, or a path below Isaac Sim's asset root",
+    )
+    parser.add_argument(
+        "--environment-origin",
+        default="",
+        help="X,Y,YAW of the frame's middle in the environment, metres and degrees (default: the name's)",
+    )
+    parser.add_argument(
+        "--staging",
+        choices=("functional", "stages"),
+        help="functional: one stage, on which Replicator's functional API sets each plan (Isaac Sim 6, its "
+        "default); stages: a stage for each frame; same pictures",
+    )
+    parser.add_argument(
+        "--capture",
+        choices=("writer", "annotators"),
+        default="writer",
+        help="writer: Replicator calls a writer of ours; annotators: they are asked one by one; same files",
+    )
+    parser.add_argument("--annotations", action="store_true", help="write every object's numbers as JSON")
+    parser.add_argument("--masks", action="store_true", help="write instance masks")
     parser.add_argument("--image-format", choices=("jpg", "png"), default="jpg")
     parser.add_argument("--plans", action="store_true", help="write each frame's plan too")
     parser.add_argument("--time-limit", type=float, default=0.0, help="begin no frame after SECONDS")

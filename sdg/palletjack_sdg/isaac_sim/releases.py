@@ -30,6 +30,7 @@ class ReleaseError(RuntimeError):
 @dataclass(frozen=True)
 class Release:
     """One release. ``names``: dotted name of each role of ROLES. ``semantics``: how labels are written.
+    ``functional``: whether Replicator's functional API sets the plan's numbers, or USD does.
     ``renderers``: name of each render mode in the launch configuration."""
 
     name: str
@@ -37,6 +38,7 @@ class Release:
     python: str
     names: Mapping[str, str]
     semantics: Semantics
+    functional: bool
     renderers: Mapping[str, str]
 
     def function(self, role: str) -> Callable[..., Any]:
@@ -65,6 +67,7 @@ def load_releases() -> list[Release]:
             python=entry["python"],
             names={role: entry[role] for role in ROLES},
             semantics=entry["semantics"],
+            functional=entry["functional"],
             renderers=entry["renderers"],
         )
         for entry in yaml.safe_load(text)

@@ -19,8 +19,9 @@ import numpy as np
 from palletjack_sdg.dataset import write_whole
 from palletjack_sdg.generate import FrameReport, GenerateJob
 from palletjack_sdg.inspect_dataset import draw_contact_sheet, inspect_dataset
+from palletjack_sdg.isaac_sim.annotators import black_share
 from palletjack_sdg.isaac_sim.app import IsaacSim
-from palletjack_sdg.isaac_sim.capture import IsaacRenderer, IsaacSettings, black_share
+from palletjack_sdg.isaac_sim.capture import Finish, IsaacRenderer, IsaacSettings
 from palletjack_sdg.projection import project, to_camera
 from palletjack_sdg.render.base import RenderResult
 from palletjack_sdg.scene import Instance, Scene
@@ -93,6 +94,15 @@ class SmokeRenderer:
         result = self._renderer.render(scene, seed)
         self.sights.append(measure(scene, result))
         return result
+
+    def capture(self, scene: Scene, finish: Finish) -> None:
+        """Render and measure before ``finish``."""
+
+        def measured(result: RenderResult) -> None:
+            self.sights.append(measure(scene, result))
+            finish(result)
+
+        self._renderer.capture(scene, measured)
 
 
 def measure(scene: Scene, result: RenderResult) -> FrameSight:
