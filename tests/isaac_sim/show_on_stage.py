@@ -24,7 +24,8 @@ def main() -> int:
     from palletjack_sdg.compose import build_scene
     from palletjack_sdg.isaac_sim import staging
     from palletjack_sdg.isaac_sim.app import IsaacSim
-    from palletjack_sdg.isaac_sim.surroundings import Environment, Origin, open_surroundings, without_room
+    from palletjack_sdg.isaac_sim.surroundings import open_surroundings, without_room
+    from palletjack_sdg.isaac_sim.usd_environment import Environment, Origin
     from palletjack_sdg.plan import plan_frame
     from palletjack_sdg.recipe import load_recipe
 
@@ -35,7 +36,9 @@ def main() -> int:
     from palletjack_sdg.isaac_sim.stage import write_stage
 
     staging.FRAMES_ON_A_STAGE = FRAMES_ON_A_STAGE
-    surroundings = open_surroundings(Environment(hall, False, Origin(x=1.0, y=2.0, yaw_deg=30.0)), str)
+    surroundings = open_surroundings(
+        Environment("hall", hall, False, Origin(x=1.0, y=2.0, yaw_deg=30.0)), str
+    )
     shown = staging.create_staging("functional", sim, rep, folder / "shown", surroundings)
     recipe = load_recipe("warehouse_v1")
     frames = []

@@ -17,16 +17,15 @@ from palletjack_sdg.inspect_dataset import inspect_dataset
 from palletjack_sdg.isaac_sim.app import IsaacSimError
 from palletjack_sdg.isaac_sim.surroundings import (
     BUILDING,
-    Environment,
-    Origin,
     Surroundings,
-    choose_environment,
+    choose_surroundings,
     frame_middle,
     load_environments,
     open_surroundings,
     settle,
     without_room,
 )
+from palletjack_sdg.isaac_sim.usd_environment import Environment, Origin
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import load_recipe
@@ -89,7 +88,9 @@ def test_the_origin_lies_in_the_middle_of_the_frame(scene: Scene, tmp_path: Path
     url = write_hall(tmp_path / "hall.usda")
     bare = without_room(scene)
     # The mark is 2 m ahead of the origin, whose x runs along the environment's y.
-    surroundings = open_surroundings(Environment(url, False, Origin(x=4.0, y=1.0, yaw_deg=90.0)), nowhere)
+    surroundings = open_surroundings(
+        Environment("ours", url, False, Origin(x=4.0, y=1.0, yaw_deg=90.0)), nowhere
+    )
     write_stage(bare, tmp_path / "frame.usda", surroundings=surroundings)
     stage = Usd.Stage.Open(str(tmp_path / "frame.usda"))
     mark = UsdGeom.Mesh(stage.GetPrimAtPath("/World/Environment/inside/model/mark"))
@@ -136,7 +137,7 @@ def test_families_of_the_building_exist() -> None:
 
 
 def stage_with(url: str, path: Path, scene: Scene) -> tuple[Usd.Stage, Surroundings]:
-    surroundings = open_surroundings(Environment(url, False, Origin()), nowhere)
+    surroundings = open_surroundings(Environment("ours", url, False, Origin()), nowhere)
     write_stage(without_room(scene), path, surroundings=surroundings)
     return Usd.Stage.Open(str(path)), surroundings
 
@@ -154,10 +155,10 @@ def test_lights_of_the_environment_replace_the_plans(scene: Scene, tmp_path: Pat
 
 def test_what_cannot_be_an_environment_is_named(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(IsaacSimError, match=r"none\.usda: environment: expected a USD file"):
-        open_surroundings(Environment(str(tmp_path / "none.usda"), False, Origin()), nowhere)
+        open_surroundings(Environment("none", str(tmp_path / "none.usda"), False, Origin()), nowhere)
     rootless = write_hall(tmp_path / "rootless.usda", default=False)
     with pytest.raises(IsaacSimError, match="expected a default prim"):
-        open_surroundings(Environment(rootless, False, Origin()), nowhere)
+        open_surroundings(Environment("rootless", rootless, False, Origin()), nowhere)
     stage, surroundings = stage_with(
         write_hall(tmp_path / "empty.usda", shape=False, light=False), tmp_path / "c.usda", scene
     )
@@ -167,16 +168,22 @@ def test_what_cannot_be_an_environment_is_named(scene: Scene, tmp_path: Path) ->
 
 def test_environments_by_name_address_file_and_asset(tmp_path: Path) -> None:
     shipped = load_environments()["simple_warehouse"]
-    assert choose_environment("hall", "") is None
-    assert choose_environment("simple_warehouse", "") == Environment(shipped.url, True, shipped.origin)
-    place = Origin(x=1.0, y=2.0, yaw_deg=30.0)
-    assert choose_environment("simple_warehouse", "1,2,30") == Environment(shipped.url, True, place)
-    assert choose_environment("/Isaac/Environments/x.usd", "") == Environment(
-        "/Isaac/Environments/x.usd", True, Origin()
+    assert choose_surroundings("hall", "") is None
+    assert choose_surroundings("simple_warehouse", "") == Environment(
+        "simple_warehouse", shipped.url, True, shipped.origin
     )
-    assert choose_environment("https://host/x.usd", "") == Environment("https://host/x.usd", False, Origin())
+    place = Origin(x=1.0, y=2.0, yaw_deg=30.0)
+    assert choose_surroundings("simple_warehouse", "1,2,30") == Environment(
+        "simple_warehouse", shipped.url, True, place
+    )
+    assert choose_surroundings("/Isaac/Environments/x.usd", "") == Environment(
+        "/Isaac/Environments/x.usd", "/Isaac/Environments/x.usd", True, Origin()
+    )
+    assert choose_surroundings("https://host/x.usd", "") == Environment(
+        "https://host/x.usd", "https://host/x.usd", False, Origin()
+    )
     file = str(tmp_path / "x.usda")
-    assert choose_environment(file, "1,2,30") == Environment(file, False, place)
+    assert choose_surroundings(file, "1,2,30") == Environment(file, file, False, place)
     for choice, origin, message in (
         ("warehouse", "", "--environment: expected one of hall, full_warehouse, simple_warehouse"),
         ("hall", "1,2,3", "--environment-origin: expected --environment with it"),
@@ -184,7 +191,7 @@ def test_environments_by_name_address_file_and_asset(tmp_path: Path) -> None:
         ("simple_warehouse", "1,2,inf", "--environment-origin: expected X,Y,YAW"),
     ):
         with pytest.raises(ValueError, match=message):
-            choose_environment(choice, origin)
+            choose_surroundings(choice, origin)
 
 
 def run(setting: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:

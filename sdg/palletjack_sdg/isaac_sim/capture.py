@@ -17,8 +17,9 @@ from palletjack_sdg.isaac_sim.annotators import COLOR, IDS, black_share, instanc
 from palletjack_sdg.isaac_sim.app import IsaacSim
 from palletjack_sdg.isaac_sim.lens import pinhole_around
 from palletjack_sdg.isaac_sim.staging import StagingName, choose_staging, create_staging
-from palletjack_sdg.isaac_sim.surroundings import HALL, choose_environment, open_surroundings
+from palletjack_sdg.isaac_sim.surroundings import choose_surroundings, open_surroundings
 from palletjack_sdg.isaac_sim.taps import Take, TapName, open_tap
+from palletjack_sdg.isaac_sim.usd_environment import HALL
 from palletjack_sdg.render.base import RenderError, RenderResult
 from palletjack_sdg.scene import Camera, Scene
 
@@ -37,7 +38,7 @@ class IsaacSettings:
     """``mode``: path_traced, or real_time: the release's default renderer. ``spp``: paths per pixel of
     path_traced. ``subframes``: renders before a capture, in which the image settles. ``assets``:
     parametric trucks, or NVIDIA's USD assets in their place. ``environment`` and ``environment_origin``: see
-    ``surroundings.choose_environment``."""
+    ``surroundings.choose_surroundings``."""
 
     mode: Mode = "path_traced"
     spp: int = 64
@@ -50,7 +51,7 @@ class IsaacSettings:
         for name in ("spp", "subframes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"IsaacSettings.{name}: expected at least 1, found {getattr(self, name)}")
-        choose_environment(self.environment, self.environment_origin)
+        choose_surroundings(self.environment, self.environment_origin)
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for two runs to write into the same folder."""
@@ -78,7 +79,7 @@ class IsaacRenderer:
         self._sim = sim
         self._rep = rep
         self._tap: TapName = tap
-        environment = choose_environment(settings.environment, settings.environment_origin)
+        environment = choose_surroundings(settings.environment, settings.environment_origin)
         surroundings = None if environment is None else open_surroundings(environment, sim.assets_root)
         chosen = choose_staging(staging, sim.release)
         self._folder = Path(tempfile.mkdtemp(prefix="palletjack_isaac_"))

@@ -26,7 +26,8 @@ from palletjack_sdg.isaac_sim.frame_writer import CapturedFrameMaker
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN
 from palletjack_sdg.isaac_sim.releases import ReleaseError
 from palletjack_sdg.isaac_sim.smoke import SMOKE_FRAMES, SmokeRenderer, run_checks
-from palletjack_sdg.isaac_sim.surroundings import HALL, without_room
+from palletjack_sdg.isaac_sim.surroundings import without_room
+from palletjack_sdg.isaac_sim.usd_environment import HALL
 from palletjack_sdg.recipe import RecipeError
 from palletjack_sdg.recipe_mix import RecipeMix, load_recipes
 from palletjack_sdg.render.base import RenderError

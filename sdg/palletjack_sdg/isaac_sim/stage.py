@@ -20,7 +20,8 @@ from palletjack_sdg.geometry import Material, Part
 from palletjack_sdg.isaac_sim.assets import ReferencedProp
 from palletjack_sdg.isaac_sim.lens import NO_ENVIRONMENT, NO_SUN, pinhole_around
 from palletjack_sdg.isaac_sim.releases import Semantics
-from palletjack_sdg.isaac_sim.surroundings import ENVIRONMENT_PATH, Surroundings
+from palletjack_sdg.isaac_sim.surroundings import Surroundings
+from palletjack_sdg.isaac_sim.usd_environment import ENVIRONMENT_PATH
 from palletjack_sdg.render.base import RenderError
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene, Surface
 from palletjack_sdg.sensor import srgb_decode

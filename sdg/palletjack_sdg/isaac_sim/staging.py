@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.releases import Release
-from palletjack_sdg.isaac_sim.surroundings import ENVIRONMENT_PATH, LIGHTS_PATH, Surroundings, settle
+from palletjack_sdg.isaac_sim.surroundings import LIGHTS_PATH, Surroundings, settle
+from palletjack_sdg.isaac_sim.usd_environment import ENVIRONMENT_PATH
 from palletjack_sdg.scene import Scene
 
 StagingName = Literal["functional", "stages"]

@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from palletjack_sdg.isaac_sim.app import IsaacSimError
+from palletjack_sdg.isaac_sim.usd_environment import (
+    Environment,
+    ShippedEnvironment,
+    choose_environment,
+    has_lights,
+    loaded_prims,
+    open_environment,
+    read_environments,
+)
 from palletjack_sdg.layouts.fittings import ON_WALLS, UNDER_CEILING
 from palletjack_sdg.scene import Instance, Scene
 
-HALL = "hall"
-ENVIRONMENT_PATH, LIGHTS_PATH = "/World/Environment", "/World/Lights"
+LIGHTS_PATH = "/World/Lights"
 BUILDING = frozenset(
     (*ON_WALLS, *UNDER_CEILING, "ceiling_beam", "dock_leveller", "floor_marking", "light_fixture", "pillar")
 )
 """Families that hang on the room or hold it up: without it they would float, or stand in the other's way."""
-# What Isaac Sim's asset root holds, as isaacsim.storage.native of 6.2 lists it.
-ASSET_FOLDERS = ("/Isaac/", "/NVIDIA/")
-FILES = (".usd", ".usda", ".usdc", ".usdz")
-# Of a layer that says nothing, as USD has it.
-UNSAID_METRES, UNSAID_AXIS = 0.01, "Y"
-
-
-class Origin(BaseModel):
-    """A place on an environment's floor: metres, and degrees about z."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    x: float = 0.0
-    y: float = 0.0
-    yaw_deg: float = 0.0
-
-    def matrix(self) -> NDArray[np.float64]:
-        """From this place to the environment's metres (4, 4)."""
-        yaw = math.radians(self.yaw_deg)
-        matrix = np.eye(4)
-        matrix[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
-        matrix[:2, 3] = self.x, self.y
-        return matrix
-
-
-class ShippedEnvironment(BaseModel):
-    """One entry of contract/environments.yaml."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str
-    read: str
-    origin: Origin
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A USD file and where the middle of a frame lies in it.
-
-    ``is_of_assets``: ``url`` is relative to Isaac Sim's asset root.
-    """
-
-    url: str
-    is_of_assets: bool
-    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -88,37 +46,17 @@ class Surroundings:
 
 def load_environments() -> dict[str, ShippedEnvironment]:
     """Return the environments of contract/environments.yaml by name."""
-    text = (resources.files(__package__) / "contract" / "environments.yaml").read_text(encoding="utf-8")
-    return {name: ShippedEnvironment.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+    return read_environments(
+        (resources.files(__package__) / "contract" / "environments.yaml").read_text(encoding="utf-8")
+    )
 
 
-def choose_environment(choice: str, origin: str) -> Environment | None:
+def choose_surroundings(choice: str, origin: str) -> Environment | None:
     """Return what ``choice`` means: a short name, an address or a file; None for the plan's own room.
 
     ``origin``: X,Y,YAW in metres and degrees; empty: the short name's, else 0,0,0. Raises ValueError.
     """
-    place = _origin(origin)
-    if choice == HALL:
-        if place is not None:
-            raise ValueError(
-                f"--environment-origin: expected --environment with it, found {origin!r} for {HALL}"
-            )
-        return None
-    shipped = load_environments()
-    if choice in shipped:
-        return Environment(shipped[choice].url, True, place or shipped[choice].origin)
-    place = place or Origin()
-    if choice.startswith(ASSET_FOLDERS):
-        return Environment(choice, True, place)
-    if "://" in choice:
-        return Environment(choice, False, place)
-    if choice.lower().endswith(FILES):
-        return Environment(str(Path(choice).expanduser().absolute()), False, place)
-    names = ", ".join((HALL, *sorted(shipped)))
-    raise ValueError(
-        f"--environment: expected one of {names}, a USD file, an address with ://, or a path below "
-        f"{' or '.join(ASSET_FOLDERS)} of Isaac Sim's asset root, found {choice!r}"
-    )
+    return choose_environment(choice, origin, load_environments())
 
 
 def open_surroundings(environment: Environment, assets_root: Callable[[], str]) -> Surroundings:
@@ -127,8 +65,7 @@ def open_surroundings(environment: Environment, assets_root: Callable[[], str]) 
     Raises:
         IsaacSimError: there is no asset root, or the file does not open or has no default prim.
     """
-    url = assets_root() + environment.url if environment.is_of_assets else environment.url
-    return Surroundings(url, np.linalg.inv(environment.origin.matrix()) @ _to_metres(url))
+    return Surroundings(*open_environment(environment, assets_root))
 
 
 def without_room(scene: Scene) -> Scene:
@@ -150,52 +87,11 @@ def settle(stage: Any, surroundings: Surroundings, lights_path: str = LIGHTS_PAT
     Raises:
         IsaacSimError: nothing to be seen was loaded.
     """
-    from pxr import Usd, UsdGeom, UsdLux
-
-    prims = list(Usd.PrimRange(stage.GetPrimAtPath(ENVIRONMENT_PATH), Usd.TraverseInstanceProxies()))
-    if not any(prim.IsA(UsdGeom.Gprim) for prim in prims):
-        raise IsaacSimError(f"{surroundings.url}: expected an environment with shapes in it, found none")
+    prims = loaded_prims(stage, surroundings.url)
     lights = stage.GetPrimAtPath(lights_path)
-    if lights and any(prim.HasAPI(UsdLux.LightAPI) for prim in prims):
+    if lights and has_lights(prims):
         lights.SetActive(False)
 
 
 def _is_of_building(item: Instance) -> bool:
     return item.label is None and item.prop.category in BUILDING
-
-
-def _to_metres(url: str) -> NDArray[np.float64]:
-    """The file's coordinates to metres with z up (4, 4)."""
-    from pxr import Sdf, Tf
-
-    try:
-        layer = Sdf.Layer.FindOrOpen(url)
-    except Tf.ErrorException:
-        layer = None
-    if not layer:
-        raise IsaacSimError(f"{url}: environment: expected a USD file, found none that opens")
-    if not layer.HasDefaultPrim():
-        raise IsaacSimError(
-            f"{url}: environment: expected a default prim, which a reference takes, found none"
-        )
-    root = layer.pseudoRoot
-    metres = root.GetInfo("metersPerUnit") if root.HasInfo("metersPerUnit") else UNSAID_METRES
-    axis = root.GetInfo("upAxis") if root.HasInfo("upAxis") else UNSAID_AXIS
-    matrix = np.eye(4)
-    if axis == "Y":
-        matrix[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
-    matrix[:3, :3] *= float(metres)
-    return matrix
-
-
-def _origin(text: str) -> Origin | None:
-    if not text:
-        return None
-    try:
-        x, y, yaw = (float(word) for word in text.split(","))
-    except ValueError:
-        x = math.nan
-        y = yaw = 0.0
-    if not all(math.isfinite(value) for value in (x, y, yaw)):
-        raise ValueError(f"--environment-origin: expected X,Y,YAW in metres and degrees, found {text!r}")
-    return Origin(x=x, y=y, yaw_deg=yaw)

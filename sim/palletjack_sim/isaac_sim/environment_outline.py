@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_sdg.isaac_sim.assets import mesh_triangles
+from palletjack_sdg.isaac_sim.usd_environment import ENVIRONMENT_PATH
 from palletjack_sim.isaac_sim.clearance import sample_edges
-from palletjack_sim.isaac_sim.environment import ENVIRONMENT
 from palletjack_sim.isaac_sim.robot import world_matrix
 from palletjack_sim.scenario import Room
 
@@ -23,7 +23,7 @@ def environment_outline(stage: Any, room: Room, height: float) -> NDArray[np.flo
 
     boxes = UsdGeom.BBoxCache(Usd.TimeCode.Default(), [UsdGeom.Tokens.default_, UsdGeom.Tokens.render])
     found = [np.zeros((0, 2))]
-    for prim in Usd.PrimRange(stage.GetPrimAtPath(ENVIRONMENT), Usd.TraverseInstanceProxies()):
+    for prim in Usd.PrimRange(stage.GetPrimAtPath(ENVIRONMENT_PATH), Usd.TraverseInstanceProxies()):
         if not prim.IsA(UsdGeom.Mesh) or UsdGeom.Imageable(prim).ComputeVisibility() == "invisible":
             continue
         box = boxes.ComputeWorldBound(prim).ComputeAlignedRange()

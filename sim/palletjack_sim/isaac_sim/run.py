@@ -21,14 +21,13 @@ from typing import Any, Protocol
 
 from palletjack_sdg.isaac_sim.app import IsaacSim, IsaacSimError
 from palletjack_sdg.isaac_sim.releases import ReleaseError
+from palletjack_sdg.isaac_sim.usd_environment import HALL, Environment
 from palletjack_sim.autonomy import Autonomy
 from palletjack_sim.episode import Episode
 from palletjack_sim.isaac_sim.clearance import Clearance
 from palletjack_sim.isaac_sim.environment import (
-    HALL,
-    Environment,
     add_environment,
-    choose_environment,
+    choose_hall,
     settle_environment,
     without_hall,
 )
@@ -86,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scenario = load_scenario(arguments.scenario).lasting(arguments.duration)
         names = load_topics(arguments.topics)
         spec = _robot_spec(arguments.robot)
-        environment = choose_environment(arguments.environment, arguments.environment_origin)
+        environment = choose_hall(arguments.environment, arguments.environment_origin)
         world = build_world(scenario, arguments.seed)
         if environment is not None:
             world = without_hall(world, scenario)

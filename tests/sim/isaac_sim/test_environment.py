@@ -14,19 +14,18 @@ import yaml
 
 from palletjack_detection.guard import RobotPose
 from palletjack_sdg.isaac_sim.app import IsaacSimError
+from palletjack_sdg.isaac_sim.usd_environment import ENVIRONMENT_PATH, Environment, Origin
 from palletjack_sim.isaac_sim.clearance import ENVIRONMENT_ID, Clearance
 from palletjack_sim.isaac_sim.environment import (
-    ENVIRONMENT,
-    Environment,
     add_environment,
-    choose_environment,
+    choose_hall,
     load_environments,
     settle_environment,
     without_hall,
 )
 from palletjack_sim.isaac_sim.environment_outline import cut, environment_outline
 from palletjack_sim.isaac_sim.world_stage import write_world
-from palletjack_sim.scenario import Pose, Robot, Room, load_scenario, shipped_scenarios
+from palletjack_sim.scenario import Robot, Room, load_scenario, shipped_scenarios
 from palletjack_sim.world import World, build_world
 from tests.sim.isaac_sim.test_run import NOVA_CARTER, TOPICS, run, write_robot
 
@@ -79,7 +78,7 @@ def add_box(stage: Any, path: str, corners: Any, metres: float, axis: str) -> No
     UsdPhysics.CollisionAPI.Apply(mesh.GetPrim())
 
 
-def placed(file: Path, origin: Pose) -> Any:
+def placed(file: Path, origin: Origin) -> Any:
     """A stage like the scenario's with the environment in it."""
     stage = Usd.Stage.CreateInMemory()
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
@@ -101,21 +100,21 @@ def bounds(stage: Any, path: str) -> tuple[list[float], list[float]]:
 @pytest.mark.parametrize(("metres", "axis"), [(1.0, "Z"), (0.01, "Z"), (0.01, "Y")])
 def test_the_scenario_s_origin_lies_where_it_is_said(tmp_path: Path, metres: float, axis: str) -> None:
     file = write_environment(tmp_path / "place.usda", metres=metres, axis=axis)
-    stage = placed(file, Pose(x=1.0, y=-7.0, yaw_deg=90.0))
-    low, high = bounds(stage, f"{ENVIRONMENT}/model/wall")
+    stage = placed(file, Origin(x=1.0, y=-7.0, yaw_deg=90.0))
+    low, high = bounds(stage, f"{ENVIRONMENT_PATH}/model/wall")
     # Seen from (1, -7) along y, the wall from x = -2 to 2 is 7 m ahead, from 3 m left to 1 m right.
     assert low == pytest.approx([7.0, -1.0, 0.0], abs=1e-5)
     assert high == pytest.approx([7.2, 3.0, 3.0], abs=1e-5)
 
 
 def test_one_physics_scene_and_the_environment_s_lights_are_left(tmp_path: Path) -> None:
-    stage = placed(write_environment(tmp_path / "lit.usda"), Pose(x=0.0, y=0.0))
+    stage = placed(write_environment(tmp_path / "lit.usda"), Origin(x=0.0, y=0.0))
     assert [str(prim.GetPath()) for prim in stage.Traverse() if prim.IsA(UsdPhysics.Scene)] == [
         "/World/PhysicsScene"
     ]
     lights = [str(prim.GetPath()) for prim in stage.Traverse() if prim.HasAPI(UsdLux.LightAPI)]
-    assert lights == [f"{ENVIRONMENT}/model/lamp"]
-    dark = placed(write_environment(tmp_path / "dark.usda", light=False), Pose(x=0.0, y=0.0))
+    assert lights == [f"{ENVIRONMENT_PATH}/model/lamp"]
+    dark = placed(write_environment(tmp_path / "dark.usda", light=False), Origin(x=0.0, y=0.0))
     assert dark.GetPrimAtPath("/World/Lights/light_000")
 
 
@@ -124,31 +123,31 @@ def test_an_environment_without_shapes_or_default_prim_is_refused(tmp_path: Path
     empty.SetDefaultPrim(UsdGeom.Xform.Define(empty, "/Root").GetPrim())
     empty.GetRootLayer().Save()
     with pytest.raises(IsaacSimError, match=r"empty\.usda: expected an environment with shapes"):
-        placed(tmp_path / "empty.usda", Pose(x=0.0, y=0.0))
+        placed(tmp_path / "empty.usda", Origin(x=0.0, y=0.0))
     rootless = Usd.Stage.CreateNew(str(tmp_path / "rootless.usda"))
     UsdGeom.Cube.Define(rootless, "/Cube")
     rootless.GetRootLayer().Save()
     with pytest.raises(IsaacSimError, match=r"rootless\.usda: environment: expected a default prim"):
-        placed(tmp_path / "rootless.usda", Pose(x=0.0, y=0.0))
+        placed(tmp_path / "rootless.usda", Origin(x=0.0, y=0.0))
     (tmp_path / "torn.usda").write_text("#usda 1.0\ndef {")
     for name in ("torn.usda", "missing.usda"):
         with pytest.raises(IsaacSimError, match=f"{name}: environment: expected a USD file, found none"):
-            placed(tmp_path / name, Pose(x=0.0, y=0.0))
+            placed(tmp_path / name, Origin(x=0.0, y=0.0))
 
 
 def test_choices_of_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_environment("hall", "") is None
-    shipped = choose_environment("simple_warehouse", "")
+    assert choose_hall("hall", "") is None
+    shipped = choose_hall("simple_warehouse", "")
     assert shipped == Environment("simple_warehouse", WAREHOUSE.url, True, WAREHOUSE.origin)
-    moved = choose_environment("simple_warehouse", "-1,2.5,-90")
+    moved = choose_hall("simple_warehouse", "-1,2.5,-90")
     assert moved is not None
-    assert moved.origin == Pose(x=-1.0, y=2.5, yaw_deg=-90.0)
+    assert moved.origin == Origin(x=-1.0, y=2.5, yaw_deg=-90.0)
     full = "/Isaac/Environments/Simple_Warehouse/full_warehouse.usd"
-    assert choose_environment(full, "") == Environment(full, full, True, Pose(x=0.0, y=0.0))
+    assert choose_hall(full, "") == Environment(full, full, True, Origin(x=0.0, y=0.0))
     address = "omniverse://server/place.usd"
-    assert choose_environment(address, "") == Environment(address, address, False, Pose(x=0.0, y=0.0))
+    assert choose_hall(address, "") == Environment(address, address, False, Origin(x=0.0, y=0.0))
     monkeypatch.chdir(tmp_path)
-    ours = choose_environment("ours.usdz", "")
+    ours = choose_hall("ours.usdz", "")
     assert ours is not None
     assert (ours.url, ours.is_of_assets) == (str(tmp_path / "ours.usdz"), False)
 
@@ -164,7 +163,7 @@ def test_choices_of_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_wrong_choices_are_named(choice: str, origin: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        choose_environment(choice, origin)
+        choose_hall(choice, origin)
 
 
 def test_the_hall_is_left_out_and_the_rest_is_not(tmp_path: Path) -> None:
@@ -195,7 +194,7 @@ def test_every_truck_of_a_shipped_scenario_is_put_into_the_environment(name: str
 
 def test_the_environment_is_an_obstacle_by_its_outline(tmp_path: Path) -> None:
     file = write_environment(tmp_path / "place.usda", metres=0.01)
-    stage = placed(file, Pose(x=0.0, y=-3.0, yaw_deg=90.0))
+    stage = placed(file, Origin(x=0.0, y=-3.0, yaw_deg=90.0))
     outline = environment_outline(stage, Room(low=(-4.0, -5.0), high=(18.0, 5.0)), height=0.35)
     low, high = outline.min(axis=0), outline.max(axis=0)
     assert low == pytest.approx([3.0, -2.0], abs=1e-5)
@@ -268,7 +267,7 @@ def test_a_scenario_is_driven_in_nvidia_s_warehouse(assets: Path, tmp_path: Path
     assert (result["verdict"], result["camera_quality"]) == ("pass", "isaac_sim:simple_warehouse")
     assert result["recall"] == 1.0
     prims = json.loads(log.read_text())["prims"]
-    assert f"{ENVIRONMENT}/model/floor" in prims
+    assert f"{ENVIRONMENT_PATH}/model/floor" in prims
     assert not [path for path in prims if path.startswith(("/World/Room", "/World/Lights"))]
     scenario = load_scenario(tmp_path / "scenario.yaml")
     kept = [item for item in scenario.objects if item.family != "rack"]

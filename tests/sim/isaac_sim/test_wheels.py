@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from palletjack_sim.isaac_sim.environment import ASSET_FOLDERS
+from palletjack_sdg.isaac_sim.usd_environment import ASSET_FOLDERS
 from palletjack_sim.isaac_sim.graph import CAMERA_NODES, load_graph
 from palletjack_sim.isaac_sim.movers import ORIENT, SCALE, TRANSLATE
 from tests.sim.isaac_sim.test_graph import wheel_of_the_bridge
