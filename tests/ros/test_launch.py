@@ -117,7 +117,7 @@ def test_no_process_outlives_the_launch(
     wait_until(lambda: "skipped" in launch.text(), 40.0, f"images through the graph\n{launch.text()}")
     code = launch.stop(signum)
     assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 0), launch.text()
-    wait_until(lambda: not any(map(runs, children)), 10.0, f"the end of {children}\n{launch.text()}")
+    wait_until(lambda: not any(map(runs, children)), 30.0, f"the end of {children}\n{launch.text()}")
     assert "Traceback" not in launch.text()
     if signum != signal.SIGKILL:
         assert launch.text().count("process has finished cleanly") == 2
