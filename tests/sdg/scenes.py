@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,3 +84,23 @@ def ceiling_lights(count: int = 4, radiance: float = 20.0) -> tuple[RectLight, .
 def scene(camera: Camera, *instances: Instance) -> Scene:
     """The instances on a floor under lamps and a faint sky."""
     return Scene(instances, (floor(),), ceiling_lights(), camera, (0.1, 0.1, 0.1))
+
+
+def compiled_kernels(renders: Sequence[Callable[[], object]]) -> list[set[object]]:
+    """Hashes of the kernels that each call ran.
+
+    Not cache hits: the cache on disk would hide a compilation that happened in an earlier run.
+    """
+    import drjit as dr
+
+    kernels: list[set[object]] = []
+    dr.set_flag(dr.JitFlag.KernelHistory, True)
+    try:
+        for render in renders:
+            dr.kernel_history_clear()
+            render()
+            history = dr.kernel_history()
+            kernels.append({entry["hash"] for entry in history if entry["type"] == dr.KernelType.JIT})
+    finally:
+        dr.set_flag(dr.JitFlag.KernelHistory, False)
+    return kernels

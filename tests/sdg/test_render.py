@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from tests.sdg.scenes import BARREL, at, box, ceiling_lights, floor, looking_along_x, scene, simple_truck
+from tests.sdg.scenes import (
+    BARREL,
+    at,
+    box,
+    ceiling_lights,
+    compiled_kernels,
+    floor,
+    looking_along_x,
+    scene,
+    simple_truck,
+)
 
 from palletjack_sdg.geometry import Material, Part, Prop
 from palletjack_sdg.projection import project, project_triangles, rasterize, to_camera
@@ -50,8 +61,6 @@ def test_frames_repeat_and_depend_on_the_seed(renderer: Renderer) -> None:
 
 @pytest.mark.render
 def test_later_frames_compile_nothing(renderer: Renderer) -> None:
-    import drjit as dr
-
     from palletjack_sdg.render.mitsuba_scene import LIGHT_SLOTS
 
     texture = np.full((8, 8, 3), 90, np.uint8)
@@ -67,18 +76,10 @@ def test_later_frames_compile_nothing(renderer: Renderer) -> None:
         camera=looking_along_x(256, 144, hfov_deg=90.0, eye=(0.2, 0.1, 0.5), pitch_deg=-6.0),
         ambient=(0.0, 0.0, 0.0),
     )
-    kernels: list[set[object]] = []
-    dr.set_flag(dr.JitFlag.KernelHistory, True)
-    try:
-        for number, what in enumerate((first, second)):
-            dr.kernel_history_clear()
-            renderer.render(what, seed=number)
-            history = dr.kernel_history()
-            kernels.append({entry["hash"] for entry in history if entry["type"] == dr.KernelType.JIT})
-    finally:
-        dr.set_flag(dr.JitFlag.KernelHistory, False)
-    # The tracer and the casting of ids, at least, must have run. Hashes, not cache hits: the cache on
-    # disk would hide a compilation that happened in an earlier run.
+    kernels = compiled_kernels(
+        [partial(renderer.render, what, seed=number) for number, what in enumerate((first, second))]
+    )
+    # The tracer and the casting of ids, at least, must have run.
     assert len(kernels[0]) >= 2
     assert kernels[1] - kernels[0] == set()
 

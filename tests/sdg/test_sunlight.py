@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.sdg.scenes import at, box, floor, looking_along_x
+from tests.sdg.scenes import at, box, compiled_kernels, floor, looking_along_x
 
 from palletjack_sdg.compose import build_scene
 from palletjack_sdg.environment import Environment, Sun
@@ -98,18 +99,8 @@ def test_sunlit_things_light_others(renderer: Renderer) -> None:
 
 @pytest.mark.render
 def test_another_frame_with_sun_compiles_nothing(renderer: Renderer) -> None:
-    import drjit as dr
-
-    kernels: list[set[object]] = []
-    dr.set_flag(dr.JitFlag.KernelHistory, True)
-    try:
-        for sun in (SUN, Sun((0.6, 0.0, 0.8), (3.0, 2.0, 1.0))):
-            dr.kernel_history_clear()
-            seen_from_above(renderer, sun=sun)
-            history = dr.kernel_history()
-            kernels.append({entry["hash"] for entry in history if entry["type"] == dr.KernelType.JIT})
-    finally:
-        dr.set_flag(dr.JitFlag.KernelHistory, False)
+    suns = (SUN, Sun((0.6, 0.0, 0.8), (3.0, 2.0, 1.0)))
+    kernels = compiled_kernels([partial(seen_from_above, renderer, sun=sun) for sun in suns])
     assert len(kernels[0]) >= 2
     assert kernels[1] - kernels[0] == set()
 

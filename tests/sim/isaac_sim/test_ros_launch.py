@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.detector.tiny_model import write_tiny_model
-from tests.ros.environment import REPOSITORY, wait_until
+from tests.ros.environment import REPOSITORY, Launch, wait_until
 from tests.sim.conftest import StartLoop
 
 pytest.importorskip("pxr")
@@ -64,22 +65,26 @@ def write_python_sh(folder: Path) -> Path:
     return script
 
 
+def drive(start_loop: StartLoop, scenario: Path, folder: Path) -> tuple[Launch, dict[str, Any]]:
+    """Launch ``scenario`` with a network that finds red; it must pass. The launch and its result.json."""
+    launch = start_loop(
+        simulator="isaac_sim",
+        scenario=scenario,
+        model=write_tiny_model(folder / "red"),
+        answer_timeout=20,
+        isaac_sim_python=write_python_sh(folder),
+    )
+    code = launch.wait(200)
+    result = json.loads((folder / "out" / "result.json").read_text())
+    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    return launch, result
+
+
 def test_the_bridge_node_drives_detector_and_guard(
     start_loop: StartLoop, scenario_file: Path, tmp_path: Path
 ) -> None:
     """The red truck is seen by a network that finds red; the robot drives up to it and stands before it."""
-    out, model = tmp_path / "out", write_tiny_model(tmp_path / "red")
-    launch = start_loop(
-        simulator="isaac_sim",
-        scenario=scenario_file,
-        model=model,
-        answer_timeout=20,
-        isaac_sim_python=write_python_sh(tmp_path),
-    )
-    code = launch.wait(200)
-    result = json.loads((out / "result.json").read_text())
-    assert code == 0, launch.text()
-    assert result["verdict"] == "pass", launch.text()
+    _, result = drive(start_loop, scenario_file, tmp_path)
     assert result["stops"] == 1
     assert 0.5 < result["min_clearance_m"] < 2.0
     assert result["camera_quality"] == "isaac_sim"
@@ -96,16 +101,7 @@ def test_faults_set_in_while_the_bridge_goes_on(
     content.update(duration=4.5, objects=[], faults=[{"kind": kind, "at": 2.0}])
     content["criteria"] = {"must_stop": True, "min_distance": 0.5, "max_fault_stop_s": 2.0}
     scenario_file.write_text(yaml.safe_dump(content))
-    launch = start_loop(
-        simulator="isaac_sim",
-        scenario=scenario_file,
-        model=write_tiny_model(tmp_path / "red"),
-        answer_timeout=20,
-        isaac_sim_python=write_python_sh(tmp_path),
-    )
-    code = launch.wait(200)
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    launch, result = drive(start_loop, scenario_file, tmp_path)
     assert result["fault_stop_s"] is not None
     assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
     assert result["end_to_end_ms"]["p50"] > result["latency_ms"]["p50"]
@@ -120,16 +116,7 @@ def test_the_robot_drives_on_after_a_fault(
     content.update(duration=6.0, objects=[], faults=[{"kind": kind, "at": 2.0, "until": 3.6}])
     content["criteria"] = {"min_stops": 1, "min_distance": 1.0, "max_fault_stop_s": 2.0}
     scenario_file.write_text(yaml.safe_dump(content))
-    launch = start_loop(
-        simulator="isaac_sim",
-        scenario=scenario_file,
-        model=write_tiny_model(tmp_path / "red"),
-        answer_timeout=20,
-        isaac_sim_python=write_python_sh(tmp_path),
-    )
-    code = launch.wait(200)
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert (code, result["verdict"]) == (0, "pass"), launch.text()
+    launch, _ = drive(start_loop, scenario_file, tmp_path)
     with (tmp_path / "out" / "track.csv").open() as file:
         track = [(float(row["t"]), float(row["v"])) for row in csv.DictReader(file)]
     began = track[0][0]

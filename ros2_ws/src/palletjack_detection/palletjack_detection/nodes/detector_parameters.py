@@ -6,6 +6,7 @@ from palletjack_detection.detector import BACKENDS
 from palletjack_detection.engine import SPINNING, WHILE_RUNNING
 from palletjack_detection.model_folder import PRECISIONS
 from palletjack_detection.model_spec import CLUSTERING_METHODS
+from palletjack_detection.nodes.image_parameters import IMAGE_INPUT
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PARAMETERS = (
@@ -60,14 +61,7 @@ PARAMETERS = (
         minimum=0.0,
         maximum=1000.0,
     ),
-    ParameterSpec("image_topic", "image", "Topic of the images.", fixed=True),
-    ParameterSpec(
-        "image_transport",
-        "raw",
-        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <image_topic>/compressed.",
-        choices=("raw", "compressed"),
-        fixed=True,
-    ),
+    *IMAGE_INPUT,
     ParameterSpec(
         "reliability",
         "best_effort",

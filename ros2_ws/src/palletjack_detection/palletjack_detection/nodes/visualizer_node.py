@@ -18,6 +18,7 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
 from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
+from palletjack_detection.nodes.image_parameters import IMAGE_INPUT
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import rgb_to_message
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
@@ -25,14 +26,7 @@ from palletjack_detection.nodes.parameters import ParameterSpec, declare
 IMAGES_KEPT = 30
 RATE_WINDOW = 30
 PARAMETERS = (
-    ParameterSpec("image_topic", "image", "Topic of the images.", fixed=True),
-    ParameterSpec(
-        "image_transport",
-        "raw",
-        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <image_topic>/compressed.",
-        choices=("raw", "compressed"),
-        fixed=True,
-    ),
+    *IMAGE_INPUT,
     ParameterSpec("max_rate_hz", 10.0, "Draw at most this many images in a second.", 0.1, 240.0),
 )
 Stamp = tuple[int, int]
