@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -15,13 +16,15 @@ from tests.training.settled_network import settled_network  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
-from palletjack_training.compression import dependency_pruning  # noqa: E402
+from palletjack_training.compression import activation_pruning, prune  # noqa: E402
+from palletjack_training.compression.activation_pruning import prune_by_activation  # noqa: E402
+from palletjack_training.compression.cost import network_cost  # noqa: E402
 from palletjack_training.compression.dependency_pruning import (  # noqa: E402
     PruningError,
-    prune_by_activation,
     prune_by_dependency,
-    relative_macs,
+    relative_time,
 )
+from palletjack_training.compression.layer_time import MacCost, Positions, TimeCost  # noqa: E402
 from palletjack_training.compression.rebuild import rebuild_network  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.network import DetectNet  # noqa: E402
@@ -36,56 +39,135 @@ CONFIG = load_config(
 )
 
 
-def one_shot_damage(network: DetectNet, dense: DetectNet, images: torch.Tensor) -> float:
-    """RMS error of the coverage logits over their deviation, without any training."""
+def damage(network: DetectNet, dense: DetectNet, images: torch.Tensor, output: int = 0) -> float:
+    """RMS error of the coverage logits (or of the boxes, output 1) over their deviation, without training."""
     with torch.no_grad():
-        ours, theirs = network.eval()(images)[0], dense(images)[0]
+        ours, theirs = network.eval()(images)[output], dense(images)[output]
     return float((ours - theirs).square().mean().sqrt() / theirs.std())
+
+
+def blocks_of(network: DetectNet) -> Iterator[torch.nn.Module]:
+    """The inverted bottlenecks of the backbone."""
+    for stage in network.backbone.stages:  # type: ignore[union-attr]
+        yield from stage
+
+
+def settle(network: DetectNet, images: torch.Tensor) -> None:
+    """Fit the normalizations to what the layers give by now."""
+    with torch.no_grad():
+        network.train()(images)
+    network.eval()
 
 
 def with_silent_channels(network: DetectNet) -> DetectNet:
     """Half of each block's inner channels never speak; their kernels and their readers' are the largest."""
     with torch.no_grad():
-        for stage in network.backbone.stages:  # type: ignore[union-attr]
-            for block in stage:
-                half = block.depthwise.conv.out_channels // 2
-                layers = [block.depthwise]
-                if not isinstance(block.expand, torch.nn.Identity):
-                    layers.append(block.expand)
-                for layer in layers:
-                    layer.norm.weight[:half] = 0
-                    layer.norm.bias[:half] = -1
-                    layer.conv.weight[:half] *= 10
-                block.project.conv.weight[:, :half] *= 10
+        for block in blocks_of(network):
+            half = block.depthwise.conv.out_channels // 2
+            layers = [block.depthwise]
+            if not isinstance(block.expand, torch.nn.Identity):
+                layers.append(block.expand)
+            for layer in layers:
+                layer.norm.weight[:half] = 0
+                layer.norm.bias[:half] = -1
+                layer.conv.weight[:half] *= 10
+            block.project.conv.weight[:, :half] *= 10
     return network
+
+
+def small_macs(network: DetectNet) -> int:
+    """``relative_macs`` sixteen times as cheap; these tests ask for it after every block."""
+    return network_cost(network, 32, 32).macs
+
+
+def to_share_of_macs(network: DetectNet, share: float) -> Callable[[DetectNet], bool]:
+    full = small_macs(network)
+    return lambda pruned: small_macs(pruned) <= share * full
 
 
 def test_channels_that_never_speak_go_first() -> None:
     """Removing them changes nothing, however large their weights are; ranking by weights harms."""
     network, images = settled_network(CONFIG)
-    with_silent_channels(network)
+    settle(with_silent_channels(network), images)
     dense, by_weights = (rebuild_network(CONFIG, network.state_dict()).eval() for _ in range(2))
-    full = relative_macs(network)
-
-    def reached(pruned: DetectNet) -> bool:
-        return relative_macs(pruned) <= 0.8 * full
-
+    full, reached = small_macs(network), to_share_of_macs(network, 0.85)
     prune_by_activation(network, images, reached)
     prune_by_dependency(by_weights, reached)
-    assert 0.4 * full < relative_macs(network) <= 0.8 * full
+    assert 0.8 * full < small_macs(network) <= 0.85 * full
     for name, layer in network.named_modules():
         if isinstance(layer, torch.nn.Conv2d) and name not in ("coverage", "boxes"):
             assert layer.out_channels % 8 == 0, name
     unseen = torch.rand(4, 3, 128, 192)
-    assert one_shot_damage(network, dense, unseen) < 0.3
-    assert one_shot_damage(by_weights, dense, unseen) > 0.5
+    assert damage(network, dense, unseen) < 0.01
+    assert damage(by_weights, dense, unseen) > 0.5
+
+
+def test_channels_that_nobody_reads_go_first() -> None:
+    """Whatever they hold."""
+    network, images = settled_network(CONFIG, spread_coverage=True)
+    with torch.no_grad():
+        for block in blocks_of(network):
+            block.project.conv.weight[:, : block.depthwise.conv.out_channels // 2] = 0
+    settle(network, images)
+    dense = rebuild_network(CONFIG, network.state_dict()).eval()
+    prune_by_activation(network, images, to_share_of_macs(network, 0.9))
+    assert damage(network, dense, torch.rand(4, 3, 128, 192)) < 0.01
+
+
+def test_constant_channels_go_before_those_that_vary() -> None:
+    """However large the constant is: the normalization after the reader makes up for it."""
+    network, images = settled_network(CONFIG, spread_coverage=True)
+    with torch.no_grad():
+        for block in blocks_of(network):
+            half = block.depthwise.conv.out_channels // 2
+            block.depthwise.norm.weight[:half] = 0
+            block.depthwise.norm.bias[:half] = 5
+            block.project.conv.weight[:, :half] *= 10
+    settle(network, images)
+    dense = rebuild_network(CONFIG, network.state_dict()).eval()
+    prune_by_activation(network, images, to_share_of_macs(network, 0.9))
+    removed = 0
+    for before, after in zip(blocks_of(dense), blocks_of(network), strict=True):
+        width = before.depthwise.conv.out_channels
+        varying = int((after.depthwise.norm.weight != 0).sum())
+        assert varying == width - width // 2
+        removed += width - after.depthwise.conv.out_channels
+    assert removed > 100
+    assert damage(network, dense, torch.rand(4, 3, 128, 192)) < 0.01
+
+
+def test_heads_make_up_for_constant_channels_too() -> None:
+    """They have no normalization to do it."""
+    network, images = settled_network(CONFIG, spread_coverage=True)
+    with torch.no_grad():
+        network.boxes.weight.normal_()
+        for tower in (network.coverage_tower, network.box_tower):
+            tower[1].norm.weight[:16] = 0  # type: ignore[index]
+            tower[1].norm.bias[:16] = 5  # type: ignore[index]
+    dense = rebuild_network(CONFIG, network.state_dict()).eval()
+    prune_by_activation(
+        network, images, lambda n: n.coverage.in_channels == 16 and n.boxes.in_channels == 16, OnlyHeads()
+    )
+    assert small_macs(network) > 0.9 * small_macs(dense)
+    for output in (0, 1):
+        assert damage(network, dense, torch.rand(4, 3, 128, 192), output) < 0.01
+
+
+class OnlyHeads(MacCost):
+    """Nothing is worth to be removed but what layers with a bias read: those are the heads."""
+
+    def of_output(self, layer: torch.nn.Conv2d, positions: Positions) -> float:
+        return 1e-6
+
+    def of_input(self, layer: torch.nn.Conv2d, positions: Positions) -> float:
+        return 1.0 if layer.bias is not None else 1e-6
 
 
 def test_channels_left_keep_their_mean_and_deviation() -> None:
+    """However often statistics were set on the way."""
     network, images = settled_network(CONFIG)
     dense = rebuild_network(CONFIG, network.state_dict()).eval()
-    full = relative_macs(network)
-    prune_by_activation(network, images, lambda n: relative_macs(n) <= 0.7 * full)
+    prune_by_activation(network, images, to_share_of_macs(network, 0.7))
     seen: list[torch.Tensor] = []
     for one in (dense, network):
         layer = one.neck.coarse.norm  # type: ignore[union-attr]
@@ -98,29 +180,85 @@ def test_channels_left_keep_their_mean_and_deviation() -> None:
     torch.testing.assert_close(after.std(1), before.std(1), rtol=0.02, atol=0.01)
 
 
+def test_pruning_for_time_saves_more_time_than_pruning_for_work() -> None:
+    network, images = settled_network(CONFIG, spread_coverage=True)
+    for_time = rebuild_network(CONFIG, network.state_dict()).eval()
+    full_time, reached = relative_time(network), to_share_of_macs(network, 0.8)
+    prune_by_activation(network, images, reached, MacCost())
+    prune_by_activation(for_time, images, reached, TimeCost())
+    assert relative_time(for_time) < 0.95 * relative_time(network)
+    assert relative_time(network) < full_time
+    for one in (network, for_time):
+        for name, layer in one.backbone.named_modules():
+            if isinstance(layer, torch.nn.Conv2d) and layer.groups > 1:
+                assert layer.out_channels % 16 == 0, name
+
+
 def test_what_is_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dependency_pruning, "_STEPS", 5)
+    monkeypatch.setattr(activation_pruning, "CHANNEL_MULTIPLE", 48)
+    monkeypatch.setattr(activation_pruning, "DEPTHWISE_MULTIPLE", 48)
     network, images = settled_network(CONFIG)
-    with pytest.raises(PruningError, match="removing 70% of the channels is not enough"):
+    dense = rebuild_network(CONFIG, network.state_dict())
+    with pytest.raises(PruningError, match="removing 80% of the channels is not enough"):
         prune_by_activation(network, images, lambda n: False)
+    for before, after in zip(blocks_of(dense), blocks_of(network), strict=True):
+        width, left = (block.depthwise.conv.out_channels for block in (before, after))
+        assert left >= 0.2 * width
+        assert left - 48 < max(48, 0.2 * width)
 
 
 def test_the_command_ranks_by_a_folder_of_images(tmp_path: Path) -> None:
-    network, _ = settled_network(CONFIG)
-    save_weights(Weights(CONFIG, network.state_dict()), tmp_path / "weights.pt")
-    (tmp_path / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(5):
-        picture = rng.integers(0, 255, (108, 192, 3), dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / f"images/{index}.png"), picture)
-
-    def run(images: Path) -> str:
-        command = ["prune", "--checkpoint", str(tmp_path / "weights.pt"), "--out", str(tmp_path / "out.pt")]
-        done = CliRunner().invoke(app, [*command, "--macs", "0.8", "--images", str(images), "--frames", "3"])
-        return f"{done.exit_code} {done.output}"
-
-    assert run(tmp_path / "images").startswith("0 ")
+    write_inputs(tmp_path)
+    done = run_prune(tmp_path, "--macs", "0.8", "--images", str(tmp_path / "images"), "--frames", "3")
+    assert done.startswith("0 ")
     pruning = load_weights(tmp_path / "out.pt").provenance["pruning"][0]
     assert pruning["frames"] == 3
     assert pruning["macs_kept"] <= 0.82
-    assert run(tmp_path / "nowhere").startswith("1 error: ")
+    assert "time" not in pruning
+    done = run_prune(tmp_path, "--macs", "0.8", "--images", str(tmp_path / "nowhere"))
+    assert done.startswith("1 error: ")
+
+
+@pytest.mark.parametrize("ranked_by", ["images", "weights"])
+def test_the_command_prunes_to_a_share_of_time(tmp_path: Path, ranked_by: str) -> None:
+    dense = write_inputs(tmp_path)
+    images = ["--images", str(tmp_path / "images")] if ranked_by == "images" else []
+    assert run_prune(tmp_path, "--time", "0.8", "--frames", "2", *images).startswith("0 ")
+    weights = load_weights(tmp_path / "out.pt")
+    pruning = weights.provenance["pruning"][0]
+    assert pruning["time"] == 0.8
+    assert "macs" not in pruning
+    assert pruning.get("frames") == (2 if images else None)
+    share = relative_time(rebuild_network(weights.config, weights.state)) / relative_time(dense)
+    assert 0.7 < share <= 0.8
+
+
+def test_the_command_counts_time_where_time_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels are ranked for what they cost in the unit that the target has."""
+    write_inputs(tmp_path)
+    costs: list[object] = []
+    monkeypatch.setattr(prune, "prune_by_activation", lambda *given: costs.append(type(given[-1])))
+    for target in ("--time", "--macs"):
+        assert run_prune(tmp_path, target, "0.8", "--images", str(tmp_path / "images")).startswith("0 ")
+    assert costs == [TimeCost, MacCost]
+
+
+def write_inputs(folder: Path) -> DetectNet:
+    """A weights file and five images; returns the network."""
+    network, _ = settled_network(CONFIG)
+    save_weights(Weights(CONFIG, network.state_dict()), folder / "weights.pt")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        picture = rng.integers(0, 255, (108, 192, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"images/{index}.png"), picture)
+    return network
+
+
+def run_prune(folder: Path, *options: str) -> str:
+    """Exit code and output of the command on what ``write_inputs`` wrote."""
+    command = ["prune", "--checkpoint", str(folder / "weights.pt"), "--out", str(folder / "out.pt")]
+    done = CliRunner().invoke(app, [*command, *options])
+    return f"{done.exit_code} {done.output}"

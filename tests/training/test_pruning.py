@@ -245,7 +245,7 @@ def test_the_command_and_its_errors(tmp_path: Path) -> None:
     assert report["channels"]["coverage"] == [1, 1]
 
     for arguments, message in (
-        ([], "expected --macs, --latency-ms or both"),
+        ([], "expected --macs, --time, --latency-ms or several"),
         (["--macs", "0.01"], "out of reach"),
         (["--method", "tao"], "expected a ResNet"),
     ):

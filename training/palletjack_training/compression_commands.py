@@ -17,6 +17,10 @@ def prune(
     macs: Annotated[
         float | None, typer.Option(help="Share of the multiply-accumulates to keep.", min=0.01, max=1)
     ] = None,
+    time: Annotated[
+        float | None,
+        typer.Option(help="Share of the INT8 graph's modelled processor time to keep.", min=0.01, max=1),
+    ] = None,
     latency_ms: Annotated[
         float | None,
         typer.Option(help="Milliseconds per image in ONNX Runtime (FP32, 2 threads) here.", min=0),
@@ -65,7 +69,7 @@ def prune(
     rule = TaoRule(threshold, granularity, minimum, equalization)
     try:
         chosen = () if images is None else tuple(evenly(list_images(images), frames))
-        request = PruneRequest(method, macs, latency_ms, scope, chosen, rule)
+        request = PruneRequest(method, macs, time, latency_ms, scope, chosen, rule)
         result = prune_weights(checkpoint, out, request)
         write_report(result, out.with_suffix(".json"))
     except (WeightsError, PruningError, ImageFileError, OSError) as error:

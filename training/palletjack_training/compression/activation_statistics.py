@@ -1,11 +1,9 @@
-"""What layers do on real frames: which channels matter, and the statistics that pruning has to keep."""
+"""What layers are given on real frames, and the statistics that pruning has to keep."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,29 +11,21 @@ from torch import Tensor, nn
 from palletjack_training.backbones.conv_norm import ConvNorm
 from palletjack_training.network import DetectNet
 
-_TINY = 1e-20
 
+def variances_of_inputs(network: DetectNet, images: Tensor) -> dict[nn.Conv2d, Tensor]:
+    """Run ``images`` (B, 3, H, W) in 0..1; the variance (I,) of each input channel of each convolution.
 
-@dataclass(frozen=True)
-class LayerInput:
-    """Mean square of each input channel of a convolution (I,), and how many positions its output has."""
-
-    energy: Tensor
-    positions: int
-
-
-def measure_inputs(network: DetectNet, images: Tensor) -> dict[nn.Conv2d, LayerInput]:
-    """Run ``images`` (B, 3, H, W) in 0..1 and return what each convolution was given.
-
-    Frozen normalizations have to be shown (``plain_norms``): they run without their convolution otherwise.
+    Depthwise convolutions are left out. Frozen normalizations have to be shown (``plain_norms``): they run
+    without their convolution otherwise.
     """
-    found: dict[nn.Conv2d, LayerInput] = {}
+    found: dict[nn.Conv2d, Tensor] = {}
 
     def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
-        found[layer] = LayerInput(inputs[0].square().mean(dim=(0, 2, 3)), output[0, 0].numel())
+        found[layer] = inputs[0].var(dim=(0, 2, 3), unbiased=False)
 
-    hooks = [m.register_forward_hook(record) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
     try:
         with torch.no_grad():
             network(images)
@@ -45,68 +35,40 @@ def measure_inputs(network: DetectNet, images: Tensor) -> dict[nn.Conv2d, LayerI
     return found
 
 
-class EnergyPerWork:
-    """Importance of channels for torch-pruning: what the layers after them get from them, for their work.
-
-    The energy of channel c in a layer that reads it is the mean square of the channel times the squared norm
-    of the kernel's part for it, as a share of all channels. Shares are averaged over the layers that read the
-    channel and divided by the multiply-accumulates that go with it.
-    """
-
-    def __init__(self, inputs: dict[nn.Conv2d, LayerInput]) -> None:
-        self._inputs = inputs
-        self._kept = {layer: torch.arange(len(item.energy)) for layer, item in inputs.items()}
-
-    def __call__(self, group: Any) -> Tensor:
-        """Importance of each channel of a group."""
-        shares: list[Tensor] = []
-        work = 0.0
-        for dependency, indices in group:
-            layer = dependency.target.module
-            if not isinstance(layer, nn.Conv2d):
-                continue
-            positions = self._inputs[layer].positions
-            if layer.groups > 1 or "in_channels" not in dependency.handler.__name__:
-                work += positions * layer.weight[0].numel()
-                continue
-            energy = layer.weight.detach().square().sum(dim=(0, 2, 3)) * self._energy(layer)
-            shares.append(energy[indices] / energy.sum().clamp(min=_TINY))
-            work += positions * layer.weight[:, 0].numel()
-        importance = torch.stack(shares).mean(0) if shares else torch.ones(len(group[0].idxs))
-        return importance / max(work, 1.0)
-
-    def _energy(self, layer: nn.Conv2d) -> Tensor:
-        return self._inputs[layer].energy[self._kept[layer]]
-
-    def removed(self, layer: nn.Conv2d, indices: list[int]) -> None:
-        """Note that input channels ``indices`` (of those left) of ``layer`` are gone."""
-        keep = torch.ones(len(self._kept[layer]), dtype=torch.bool)
-        keep[indices] = False
-        self._kept[layer] = self._kept[layer][keep]
-
-
 def match_statistics(dense: DetectNet, pruned: DetectNet, kept: Mapping[str, Tensor], images: Tensor) -> None:
     """Set the normalizations of ``pruned`` so that each channel has the mean and deviation that it had.
 
     ``kept`` are the channels of each layer of ``dense`` that are left. Layers are set in the order in which
-    they run, on ``images`` (B, 3, H, W), each with those before it set already.
+    they run, on ``images`` (B, 3, H, W), each with those before it set already. The heads have none: their
+    biases are set so that the outputs keep their means.
     """
-    wanted: dict[str, tuple[Tensor, Tensor]] = {}
-    with _hooked(dense, lambda name, y, norm: wanted.__setitem__(name, _moments(y))), torch.no_grad():
-        dense(images)
+    wanted: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+
+    def note(name: str, values: Tensor, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        wanted[name] = (*_moments(values), norm.running_mean, norm.running_var)
+
+    with _hooked(dense, note), torch.no_grad():
+        wanted_outputs = dense(images)
 
     def set_norm(name: str, values: Tensor, norm: nn.BatchNorm2d) -> None:
-        mean, deviation = (item[kept[name]] for item in wanted[name])
+        # Not the statistics that ``pruned`` has by now: another matching may have set them.
+        mean, deviation, old_mean, old_variance = (item[kept[name]] for item in wanted[name])
         found_mean, found_deviation = _moments(values)
         assert norm.running_mean is not None
         assert norm.running_var is not None
         ratio = (found_deviation / deviation.clamp(min=1e-6)).clamp(0.1, 10)
-        old = torch.sqrt(norm.running_var + norm.eps)
-        norm.running_mean.copy_(found_mean - (mean - norm.running_mean) * ratio)
+        old = torch.sqrt(old_variance + norm.eps)
+        norm.running_mean.copy_(found_mean - (mean - old_mean) * ratio)
         norm.running_var.copy_(((old * ratio).square() - norm.eps).clamp(min=0))
 
     with _hooked(pruned, set_norm), torch.no_grad():
-        pruned(images)
+        outputs = pruned(images)
+        heads = (pruned.coverage, pruned.boxes)
+        for head, before, after in zip(heads, wanted_outputs, outputs, strict=True):
+            assert head.bias is not None
+            head.bias += (before - after).mean(dim=(0, 2, 3))
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ and the outputs of the heads stay whole. Channels are ranked by their weights, o
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -15,12 +14,8 @@ import torch
 from torch import nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm
-from palletjack_training.compression.activation_statistics import (
-    EnergyPerWork,
-    match_statistics,
-    measure_inputs,
-)
 from palletjack_training.compression.cost import network_cost
+from palletjack_training.compression.layer_time import network_time
 from palletjack_training.network import DetectNet
 
 CHANNEL_MULTIPLE = 8
@@ -28,8 +23,6 @@ CHANNEL_MULTIPLE = 8
 TRACE_SIZE = (128, 128)
 _STEPS = 120
 _MOST_OF_A_LAYER = 0.8
-# Ranked by frames, a few channels of a layer stand out and the rest look free; a cap keeps layers balanced.
-_MOST_BY_ACTIVATION = 0.7
 
 Scope = Literal["global", "uniform"]
 
@@ -69,81 +62,23 @@ def prune_by_dependency(
             with _folded_scale(network):
                 pruner.step()
     if not reached(network):
-        raise _out_of_reach(_MOST_OF_A_LAYER)
+        raise out_of_reach(_MOST_OF_A_LAYER)
 
 
-def prune_by_activation(
-    network: DetectNet, images: torch.Tensor, reached: Callable[[DetectNet], bool]
-) -> None:
-    """Remove the channels that matter least on ``images`` (B, 3, H, W) for their work, until ``reached``.
-
-    All groups are ranked together by ``EnergyPerWork``. Afterwards each normalization is set so that its
-    channels have the mean and deviation on ``images`` that they had. Channel counts stay multiples of 8.
-    Raises PruningError if it is not reached with three tenths of the channels left.
-    """
-    import torch_pruning as tp
-
-    dense = copy.deepcopy(network)
-    with plain_norms(network), plain_norms(dense):
-        kept = _KeptChannels(network)
-        importance = EnergyPerWork(measure_inputs(network, images))
-        pruner = tp.pruner.BasePruner(
-            network,
-            _example(network),
-            importance,
-            global_pruning=True,
-            pruning_ratio=_MOST_BY_ACTIVATION,
-            max_pruning_ratio=_MOST_BY_ACTIVATION,
-            iterative_steps=_STEPS,
-            ignored_layers=_heads(network),
-            round_to=CHANNEL_MULTIPLE,
-        )
-        steps = 0
-        while not reached(network):
-            if steps == _STEPS:
-                raise _out_of_reach(_MOST_BY_ACTIVATION)
-            for group in pruner.step(interactive=True):
-                for dependency, indices in group:
-                    layer = dependency.target.module
-                    if isinstance(layer, nn.Conv2d):
-                        makes = pruner.DG.is_out_channel_pruning_fn(dependency.handler)
-                        if makes:
-                            kept.remove(layer, indices)
-                        if not makes or layer.groups > 1:
-                            importance.removed(layer, indices)
-                group.prune()
-            steps += 1
-        match_statistics(dense, network, kept.by_name(), images)
-
-
-def _out_of_reach(most: float) -> PruningError:
+def out_of_reach(most: float) -> PruningError:
+    """The error where a share ``most`` of the channels of each layer may go, and that is not enough."""
     return PruningError(f"the target is out of reach: removing {most:.0%} of the channels is not enough")
-
-
-class _KeptChannels:
-    """Which of the channels that each normalized convolution had are left."""
-
-    def __init__(self, network: DetectNet) -> None:
-        layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, ConvNorm)]
-        self._names = {layer.conv: name for name, layer in layers}
-        self._kept = {name: torch.arange(layer.conv.out_channels) for name, layer in layers}
-
-    def remove(self, layer: nn.Conv2d, indices: list[int]) -> None:
-        """Note that ``indices``, counted among those left, go."""
-        name = self._names.get(layer)
-        if name is not None:
-            left = torch.ones(len(self._kept[name]), dtype=torch.bool)
-            left[indices] = False
-            self._kept[name] = self._kept[name][left]
-
-    def by_name(self) -> dict[str, torch.Tensor]:
-        """Indices of the channels left, by the name of the ConvNorm."""
-        return self._kept
 
 
 def relative_macs(network: DetectNet) -> int:
     """Multiply-accumulates for a small image; only their ratio to those of another network matters."""
     return network_cost(network, *TRACE_SIZE).macs
+
+
+def relative_time(network: DetectNet) -> float:
+    """Modelled time in INT8 for a small image; only its ratio to that of another network matters."""
+    with plain_norms(network):
+        return network_time(network, *TRACE_SIZE)
 
 
 class ChannelGroups:
@@ -165,6 +100,11 @@ class ChannelGroups:
                 seen.update(group)
                 yield group
 
+    def with_readers(self) -> Iterator[tuple[list[nn.Conv2d], list[nn.Conv2d]]]:
+        """Each group with the convolutions that read its channels; a depthwise one counts as a maker."""
+        for group in self:
+            yield group, self._convolutions(group[0])[1]
+
     def keep(self, layer: nn.Conv2d, channels: list[int]) -> None:
         """Keep only ``channels`` of the output of ``layer`` and of all that goes with it."""
         removed = sorted(set(range(layer.out_channels)) - set(channels))
@@ -172,13 +112,19 @@ class ChannelGroups:
             self._graph.get_pruning_group(layer, self._out, idxs=removed).prune()
 
     def _members(self, layer: nn.Conv2d) -> list[nn.Conv2d]:
+        return self._convolutions(layer)[0]
+
+    def _convolutions(self, layer: nn.Conv2d) -> tuple[list[nn.Conv2d], list[nn.Conv2d]]:
+        """Who makes the channels that ``layer`` makes, and who reads them."""
         group = self._graph.get_pruning_group(layer, self._out, idxs=list(range(layer.out_channels)))
-        members: dict[nn.Conv2d, None] = {}
+        makers: dict[nn.Conv2d, None] = {}
+        readers: dict[nn.Conv2d, None] = {}
         for dependency, _ in group:
             target = dependency.target.module
-            if isinstance(target, nn.Conv2d) and self._graph.is_out_channel_pruning_fn(dependency.handler):
-                members[target] = None
-        return list(members)
+            if isinstance(target, nn.Conv2d):
+                makes = self._graph.is_out_channel_pruning_fn(dependency.handler)
+                (makers if makes else readers)[target] = None
+        return list(makers), [reader for reader in readers if reader not in makers]
 
 
 def _heads(network: DetectNet) -> list[nn.Module]:

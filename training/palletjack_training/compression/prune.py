@@ -13,14 +13,16 @@ from torch import nn
 
 from palletjack_detection.image_files import read_image
 from palletjack_detection.preprocess import Preprocessor
+from palletjack_training.compression.activation_pruning import prune_by_activation
 from palletjack_training.compression.cost import NetworkCost, measure_latency, network_cost
 from palletjack_training.compression.dependency_pruning import (
     PruningError,
     Scope,
-    prune_by_activation,
     prune_by_dependency,
     relative_macs,
+    relative_time,
 )
+from palletjack_training.compression.layer_time import MacCost, TimeCost
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.compression.tao_pruning import TaoRule, prune_by_tao_rule
 from palletjack_training.model_spec import input_spec
@@ -33,13 +35,16 @@ _LATENCY_EVERY = 0.05
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """How to prune: TAO's rule, or by dependency to a share of MACs or to milliseconds on this CPU.
+    """How to prune: TAO's rule, or by dependency to shares of MACs and time or to milliseconds on this CPU.
 
-    With ``images`` the dependency graph's channels are ranked by what they do on them, else by their weights.
+    With ``images`` the dependency graph's channels are ranked by what they do on them for what they cost
+    (time where ``time`` is asked for, else MACs), without images by their weights.
+    ``time`` is a share of what ``layer_time`` says of the network in INT8.
     """
 
     method: Literal["tao", "dependency"] = "dependency"
     macs: float | None = None
+    time: float | None = None
     latency_ms: float | None = None
     scope: Scope = "global"
     images: tuple[Path, ...] = ()
@@ -60,8 +65,11 @@ def prune_weights(source: Path, out: Path, request: PruneRequest) -> dict[str, A
     if request.method == "tao":
         prune_by_tao_rule(network, request.rule)
     elif request.images:
-        images = _read(request.images, weights)
-        prune_by_activation(network, images, _target(network, weights, request))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        images = _read(request.images, weights).to(device)
+        cost = MacCost() if request.time is None else TimeCost()
+        prune_by_activation(network.eval().to(device), images, _target(network, weights, request), cost)
+        network.cpu()
     else:
         prune_by_dependency(network, _target(network, weights, request), scope=request.scope)
     after = network_cost(network, *size)
@@ -93,7 +101,7 @@ def _asked(request: PruneRequest, before: NetworkCost, after: NetworkCost) -> di
         how |= asdict(request.rule)
     else:
         rank = {"frames": len(request.images)} if request.images else {"scope": request.scope}
-        how |= rank | {"macs": request.macs, "latency_ms": request.latency_ms}
+        how |= rank | {"macs": request.macs, "time": request.time, "latency_ms": request.latency_ms}
     kept = {
         "parameters_kept": round(after.parameters / before.parameters, 4),
         "macs_kept": round(after.macs / before.macs, 4),
@@ -110,6 +118,7 @@ class _Target:
 
     def __init__(self, network: DetectNet, weights: Weights, request: PruneRequest) -> None:
         self._full = relative_macs(network)
+        self._full_time = relative_time(network)
         self._request = request
         self._weights = weights
         self._tried = 1.0 + _LATENCY_EVERY
@@ -117,6 +126,8 @@ class _Target:
     def __call__(self, network: DetectNet) -> bool:
         share = relative_macs(network) / self._full
         if self._request.macs is not None and share > self._request.macs:
+            return False
+        if self._request.time is not None and relative_time(network) > self._request.time * self._full_time:
             return False
         if self._request.latency_ms is None:
             return True
@@ -136,8 +147,10 @@ class _Target:
 
 
 def _target(network: DetectNet, weights: Weights, request: PruneRequest) -> _Target:
-    if request.macs is None and request.latency_ms is None:
-        raise PruningError("--method dependency: expected --macs, --latency-ms or both, found neither")
+    if request.macs is None and request.time is None and request.latency_ms is None:
+        raise PruningError(
+            "--method dependency: expected --macs, --time, --latency-ms or several of them, found none"
+        )
     return _Target(network, weights, request)
 
 
