@@ -115,6 +115,66 @@ def test_an_ignored_region_has_no_gradient(kind: str) -> None:
     assert (distances.grad != 0).any()
 
 
+def two_objects() -> GridTargets:
+    """A large object and a small one on a grid of 8 x 16 cells."""
+    boxes = torch.tensor([[[0.0, 0.0, 120.0, 120.0], [200.0, 40.0, 236.0, 76.0]]])
+    return rasterize(BoxBatch(boxes, torch.zeros(1, 2, dtype=torch.int64)), 1, (8, 16), GRID_CONFIG)
+
+
+def test_balanced_objects_pull_alike_and_cells_do_otherwise() -> None:
+    """Gradients of the box loss, over the cells of each object: by area without balance, alike with it."""
+    targets = two_objects()
+
+    def pull(balance: float) -> float:
+        distances = (targets.boxes * 1.2).requires_grad_()
+        config = LossConfig(side_weight=0.0, object_balance=balance)
+        logits = torch.zeros_like(targets.coverage)
+        focal_giou_loss(logits, distances, targets, config, GRID_CONFIG).boxes.backward()
+        assert distances.grad is not None
+        large, small = (distances.grad.abs().sum(2)[targets.owner == row].sum() for row in (0, 1))
+        # A wrong pixel counts by the size of its object.
+        return float(large / small) * 120 / 36
+
+    cells = [(targets.coverage * (targets.coverage >= 0.5))[targets.owner == row].sum() for row in (0, 1)]
+    assert pull(0.0) == pytest.approx(float(cells[0] / cells[1]), rel=0.15)
+    assert pull(1.0) < 2.0 < pull(0.5) < pull(0.0)
+
+
+def test_balance_leaves_objects_their_weight_against_the_background() -> None:
+    targets = two_objects()
+    for balance in (0.0, 0.5, 1.0):
+        logits = torch.full_like(targets.coverage, -1.0).requires_grad_()
+        config = LossConfig(object_balance=balance, focal_gamma=0.0)
+        focal_giou_loss(logits, targets.boxes, targets, config, GRID_CONFIG).coverage.backward()
+        assert logits.grad is not None
+        objects, background = (
+            logits.grad[chosen].sum() for chosen in (targets.coverage == 1, targets.coverage == 0)
+        )
+        if not balance:
+            expected = objects, background
+        assert float(background) == pytest.approx(float(expected[1]))
+        assert float(objects) == pytest.approx(float(expected[0]), rel=0.35)
+
+
+def test_with_quality_the_best_coverage_is_that_of_the_best_box() -> None:
+    """A cell whose box has an IoU of 0.5 aims at half of its target; without quality at all of it."""
+    targets = two_objects()
+    left, top, right, bottom = targets.boxes.unbind(2)
+    half = torch.stack((left, top, right, (bottom - top) / 2), dim=2)
+    config = LossConfig(quality=1.0)
+    inside = targets.coverage == 1
+
+    def gradient(coverage: float, loss: LossConfig) -> torch.Tensor:
+        logits = torch.full_like(targets.coverage, coverage).logit().requires_grad_()
+        focal_giou_loss(logits, half, targets, loss, GRID_CONFIG).coverage.backward()
+        assert logits.grad is not None
+        return logits.grad[inside]
+
+    assert float(gradient(0.5, config).abs().max()) < 1e-6
+    assert float(gradient(0.6, config).min()) > 0
+    assert float(gradient(0.6, LossConfig()).max()) < 0
+
+
 def test_giou_of_known_boxes() -> None:
     box = torch.tensor([0.0, 0.0, 10.0, 10.0])
     assert float(giou(box, box)) == pytest.approx(1)

@@ -17,7 +17,7 @@ from palletjack_training.backbones.efficientnet_lite import (  # noqa: E402
     EfficientNetLite2,
     imagenet_weights_path,
 )
-from palletjack_training.config import load_config, shipped_configs  # noqa: E402
+from palletjack_training.config import ConfigError, load_config, shipped_configs  # noqa: E402
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout  # noqa: E402
 from palletjack_training.network import DetectNet, build_network  # noqa: E402
 
@@ -58,6 +58,23 @@ def test_outputs_lie_on_the_stride_16_grid(name: str) -> None:
     assert boxes.shape == (2, 8, 6, 8)
     # A network that has seen nothing expects nothing.
     assert coverage.sigmoid().mean() < 0.1
+
+
+def test_a_finer_grid_takes_the_same_weights() -> None:
+    """Stride 8 changes no kernel: weights of either grid start the other; what cannot be so fine says so."""
+    coarse = build_network(load_config("palletjack_lite", SMALL)).eval()
+    fine = build_network(load_config("palletjack_lite", [*SMALL, "targets.stride=8"])).eval()
+    fine.load_state_dict(coarse.state_dict())
+    with torch.no_grad():
+        coverage, boxes = fine(torch.rand(1, 3, 96, 128))
+    assert coverage.shape == (1, 1, 12, 16)
+    assert boxes.shape == (1, 4, 12, 16)
+    for name, stride, expected in (
+        ("palletjack_resnet18", 8, "16 for"),
+        ("palletjack_lite", 4, "16 or 8 for"),
+    ):
+        with pytest.raises(ConfigError, match=f"targets.stride: expected {expected} .*found {stride}"):
+            load_config(name, [f"targets.stride={stride}"])
 
 
 @needs_weights

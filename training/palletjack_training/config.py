@@ -67,7 +67,11 @@ class NetworkConfig(_Section):
 
 
 class TargetConfig(_Section):
-    """TAO's rasterization of boxes to the grid. Radii and deadzone as in bbox_rasterizer_config."""
+    """TAO's rasterization of boxes to the grid. Radii and deadzone as in bbox_rasterizer_config.
+
+    A ``stride`` of 8, for EfficientNet's networks, finds more small objects. Our own node and DeepStream read
+    such a model, TAO and Isaac ROS know 16 only.
+    """
 
     stride: int = Field(16, ge=1)
     box_scale: float = Field(35.0, gt=0)
@@ -81,8 +85,11 @@ class LossConfig(_Section):
     """``tao``: weighted BCE and L1 with auto-weighting. ``focal_giou``: quality focal loss and GIoU.
 
     With ``focal_giou`` the box loss is GIoU plus ``side_weight`` times the mean error of the four
-    sides relative to the object's size. A run with a teacher adds ``teacher_weight`` times the same loss
-    against what the teacher says.
+    sides relative to the object's size. ``quality`` is how far coverage is to say how good the cell's box
+    is: at 1 a cell aims at its target times the IoU of its box, so that the best box of an object has the
+    best score. ``object_balance`` is the power of an object's area in cells by which its cells weigh less: at
+    0 cells count alike, so that an object counts by its area, at 1 objects do. A run with a teacher adds
+    ``teacher_weight`` times the same loss against what the teacher says, which is quality and balance enough.
     """
 
     kind: Literal["tao", "focal_giou"] = "focal_giou"
@@ -90,6 +97,8 @@ class LossConfig(_Section):
     focal_alpha: float = Field(0.5, gt=0, lt=1)
     box_weight: float = Field(2.0, ge=0)
     teacher_weight: float = Field(1.0, ge=0)
+    quality: float = Field(0.0, ge=0, le=1)
+    object_balance: float = Field(0.0, ge=0, le=1)
     side_weight: float = Field(0.25, ge=0)
     positive_coverage: float = Field(0.5, gt=0, le=1)
     foreground_weight: float = Field(0.05, gt=0, lt=1)
@@ -276,12 +285,22 @@ class TrainingConfig(_Section):
     expected: dict[Literal["ap50", "best_f1", "loss"], ExpectedNumber] = {}
 
     @model_validator(mode="after")
+    def _grid_is_one_of_the_networks(self) -> TrainingConfig:
+        strides = (16,) if self.network.architecture.startswith("resnet") else (16, 8)
+        if self.targets.stride not in strides:
+            raise ValueError(
+                f"targets.stride: expected {' or '.join(map(str, strides))} for {self.network.architecture}, "
+                f"found {self.targets.stride}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sizes_and_classes_fit(self) -> TrainingConfig:
         for side in ("width", "height"):
-            if getattr(self.input, side) % (2 * self.targets.stride):
+            if getattr(self.input, side) % 32:
                 raise ValueError(
-                    f"input.{side}: expected a multiple of {2 * self.targets.stride} "
-                    f"(the network works down to twice the stride), found {getattr(self.input, side)}"
+                    f"input.{side}: expected a multiple of 32 (the network works down to that stride), "
+                    f"found {getattr(self.input, side)}"
                 )
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes: expected one or more different names, found {list(self.classes)}")

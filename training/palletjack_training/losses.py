@@ -80,6 +80,15 @@ class ObjectiveWeights(nn.Module):
         self.cost_sums.zero_()
 
 
+def iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of boxes (..., 4) xyxy, in 0..1; 0 for an inverted box."""
+    top_left = torch.maximum(first[..., :2], second[..., :2])
+    bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
+    overlap = (bottom_right - top_left).clamp_min(0).prod(-1)
+    area = [(box[..., 2:] - box[..., :2]).clamp_min(0).prod(-1) for box in (first, second)]
+    return overlap / (area[0] + area[1] - overlap).clamp_min(1e-6)
+
+
 def giou(first: Tensor, second: Tensor) -> Tensor:
     """Generalized IoU (Rezatofighi et al. 2019) of boxes (..., 4) xyxy, in -1..1."""
     top_left = torch.maximum(first[..., :2], second[..., :2])
@@ -116,21 +125,36 @@ def focal_giou_loss(
     divided by the sum of the target coverage of those cells. That sum is averaged by ``mean_over_ranks``,
     so that the mean of the gradients of several processes is the gradient of their frames together.
     """
+    share = _object_balance(targets, config.object_balance)
     counted = targets.coverage * targets.counted
-    weight = counted * (targets.coverage >= config.positive_coverage)
-    mass, weight_mass = mean_over_ranks(torch.stack((counted.sum(), weight.sum()))).clamp_min(1).unbind()
-    focal = soft_focal_loss(logits, targets.coverage, config.focal_gamma, config.focal_alpha)
-    coverage_loss = (focal * targets.counted).sum() / mass
-
+    chosen = targets.coverage >= config.positive_coverage
+    sums = torch.stack((counted.sum(), (counted * share).sum(), (counted * chosen * share).sum()))
+    mass, shared_mass, chosen_mass = mean_over_ranks(sums).unbind()
+    # Objects are balanced among themselves; all together they weigh against the background what they did.
+    rescale = mass / shared_mass.clamp_min(_LOG_EPSILON)
+    share = torch.where(targets.coverage > 0, share * rescale, 1.0)
     predicted = decode_boxes(distances, grid).movedim(2, -1)
     wanted = decode_boxes(targets.boxes, grid).movedim(2, -1)
+
+    aim = targets.coverage
+    if config.quality:
+        aim = aim * (1 - config.quality + config.quality * iou(predicted.detach(), wanted))
+    focal = soft_focal_loss(logits, aim, config.focal_gamma, config.focal_alpha)
+    coverage_loss = (focal * targets.counted * share).sum() / mass.clamp_min(1)
+
     # GIoU alone is flat where a predicted box is inverted inside its object; the sides are not.
     side_error = (predicted - wanted).abs().mean(-1) / (wanted[..., 2:] - wanted[..., :2]).mean(-1).clamp_min(
         1
     )
     box_terms = 1 - giou(predicted, wanted) + config.side_weight * side_error
-    box_loss = (box_terms * weight).sum() / weight_mass
+    box_loss = (box_terms * counted * chosen * share).sum() / (chosen_mass * rescale).clamp_min(1)
     return LossTerms(coverage_loss + config.box_weight * box_loss, coverage_loss, box_loss)
+
+
+def _object_balance(targets: GridTargets, balance: float) -> Tensor:
+    """Weight of each cell (B, C, R, K): one over its object's area in cells, to the power of ``balance``."""
+    inverse_area = targets.box_weight / targets.coverage.clamp_min(_LOG_EPSILON)
+    return inverse_area.clamp_min(_LOG_EPSILON) ** balance
 
 
 def tao_loss(

@@ -271,7 +271,8 @@ class DetectNetModule(lightning.LightningModule):
         """``terms`` with what the teacher says of the same images added to the total."""
         config = self.config
         said = teacher.targets(images.contiguous(memory_format=self.layout))
-        learned = focal_giou_loss(logits, distances, said, config.loss, config.targets, self.order.ranks.mean)
+        plain = config.loss.model_copy(update={"quality": 0.0, "object_balance": 0.0})
+        learned = focal_giou_loss(logits, distances, said, plain, config.targets, self.order.ranks.mean)
         return LossTerms(
             terms.total + config.loss.teacher_weight * learned.total, terms.coverage, terms.boxes
         )

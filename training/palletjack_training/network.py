@@ -31,13 +31,15 @@ _BACKBONES: dict[str, type[EfficientNetLite] | type[ResNet]] = {
 
 
 class Neck(nn.Module):
-    """Brings strides 8 and 32 to stride 16, adds them to it and lets them mix."""
+    """Brings strides 8, 16 and 32 to ``stride`` (16 or 8), adds them and lets them mix."""
 
-    def __init__(self, inputs: tuple[int, int, int], width: int, blocks: int) -> None:
+    def __init__(self, inputs: tuple[int, int, int], width: int, blocks: int, stride: int = 16) -> None:
         super().__init__()
         fine, middle, coarse = inputs
+        self.finer = 16 // stride
         self.fine = nn.Sequential(
-            ConvNorm(fine, fine, 3, stride=2, groups=fine), ConvNorm(fine, width, 1, activation=None)
+            ConvNorm(fine, fine, 3, stride=stride // 8, groups=fine),
+            ConvNorm(fine, width, 1, activation=None),
         )
         self.middle = ConvNorm(middle, width, 1, activation=None)
         self.coarse = ConvNorm(coarse, width, 1, activation=None)
@@ -46,10 +48,12 @@ class Neck(nn.Module):
         self.mix = nn.Sequential(*(separable(width, width, 5) for _ in range(blocks)))
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Map features at strides 8, 16 and 32 to (N, width, H/16, W/16)."""
-        fine, middle, coarse = features
-        context = F.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
-        return self.mix(self.add_context(self.add_detail(self.fine(fine), self.middle(middle)), context))
+        """Map features at strides 8, 16 and 32 to (N, width, H / stride, W / stride)."""
+        fine, middle, coarse = self.fine(features[0]), self.middle(features[1]), self.coarse(features[2])
+        if self.finer > 1:
+            middle = F.interpolate(middle, scale_factor=float(self.finer), mode="nearest")
+        context = F.interpolate(coarse, scale_factor=2.0 * self.finer, mode="nearest")
+        return self.mix(self.add_context(self.add_detail(fine, middle), context))
 
 
 class DetectNet(nn.Module):
@@ -61,7 +65,9 @@ class DetectNet(nn.Module):
         self.classes = len(config.classes)
         self.backbone = _BACKBONES[network.architecture]()
         if isinstance(self.backbone, EfficientNetLite):
-            self.neck: Neck | None = Neck(self.backbone.channels, network.neck_channels, network.neck_blocks)
+            self.neck: Neck | None = Neck(
+                self.backbone.channels, network.neck_channels, network.neck_blocks, config.targets.stride
+            )
             width = network.neck_channels
             self.coverage_tower: nn.Module = separable(width, width)
             self.box_tower: nn.Module = separable(width, width)
