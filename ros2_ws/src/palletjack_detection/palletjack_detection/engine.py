@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_detection.model_folder import ModelSpec
+from palletjack_detection.pool_cores import PoolCores, thread_ids
 
 FloatArray = NDArray[np.float32]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -81,6 +82,7 @@ class OnnxRuntimeEngine:
             raise EngineError(f"spinning: expected one of {', '.join(SPINNING)}, found {spinning!r}")
         options.add_session_config_entry(*_SPINNING[spinning])
         names = choose_providers(providers)
+        threads_before = thread_ids()
         try:
             self._session = onnxruntime.InferenceSession(
                 str(self._path),
@@ -93,6 +95,7 @@ class OnnxRuntimeEngine:
             raise EngineError(
                 f"{self._path}: expected a network that ONNX Runtime can load, found: {reason}"
             ) from error
+        self._pool = PoolCores(thread_ids() - threads_before)
         self._check_tensors()
         # Symbolic dimensions show their value only when the network runs; this also warms it up.
         self.run(np.zeros((1, 3, spec.input.height, spec.input.width), np.float32))
@@ -109,6 +112,7 @@ class OnnxRuntimeEngine:
             EngineError: the network failed, or its outputs do not have the shape that the spec says.
         """
         outputs = self._spec.outputs
+        self._pool.leave_callers_core()
         try:
             coverage, boxes = self._session.run(
                 [outputs.coverage, outputs.boxes], {self._spec.input.name: batch}
