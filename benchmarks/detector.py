@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="threads in ONNX Runtime; its own choice if left out")
     parser.add_argument("--provider", action="append", help="ONNX Runtime provider; repeat for a fallback")
     parser.add_argument(
-        "--precision", default="auto", choices=("auto", *PRECISIONS), help="auto: the model's own"
+        "--precision", default="auto", choices=("auto", *PRECISIONS), help="auto: what suits this machine"
     )
     parser.add_argument(
         "--backend",
@@ -65,7 +65,7 @@ def main() -> None:
         "frames": len(times),
         "boxes_per_frame": boxes / len(times),
         "latency_ms": summarise(times),
-        "precision": options.precision if options.precision != "auto" else detector.spec.precision,
+        "precision": detector.precision,
         "backend": detector.backend,
         "provider": detector.engine.provider,
         "threads": options.threads,

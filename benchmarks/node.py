@@ -159,7 +159,7 @@ def measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
         )
         document.update(
             model=detector.spec.name,
-            precision=detector.spec.precision if options.precision == "auto" else options.precision,
+            precision=detector.precision,
             provider=detector.engine.provider,
             threads=options.threads,
             spinning=options.spinning,

@@ -26,7 +26,9 @@ def predict(
     draw: Annotated[Path | None, typer.Option(help="Folder for copies with boxes drawn on.")] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score to write.")] = 0.05,
     class_name: Annotated[str, typer.Option("--class", help="Class to write; the first if left out.")] = "",
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8; auto: the model's own.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16 or int8; auto: what suits this machine.")
+    ] = "auto",
     backend: Annotated[
         str, typer.Option(help="onnxruntime, tensorrt, tensorrt_rtx or auto.")
     ] = "onnxruntime",
@@ -80,7 +82,9 @@ def evaluate(
     compare: Annotated[
         Path | None, typer.Option(help="Predictions file of another model, shown beside in the report.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8; auto: the model's own.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16 or int8; auto: what suits this machine.")
+    ] = "auto",
     backend: Annotated[
         str, typer.Option(help="onnxruntime, tensorrt, tensorrt_rtx or auto.")
     ] = "onnxruntime",
@@ -118,8 +122,7 @@ def evaluate(
         if threshold is None:
             threshold = detector.spec.score_threshold if detector else 0.5
         if detector is not None and predictions is None:
-            used = detector.spec.precision if precision == "auto" else precision
-            title = f"{detector.spec.name}, {used.upper()}, {detector.backend}"
+            title = f"{detector.spec.name}, {detector.precision.upper()}, {detector.backend}"
         else:
             title = Path(predictions or "").stem
         judged = judge(title, truth, rows, threshold, intervals_seed=None if report is None else seed)

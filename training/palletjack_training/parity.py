@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palletjack_detection.detector import Detector
+from palletjack_detection.detector import Detector, precision_here
 from palletjack_detection.engine import Engine, OnnxRuntimeEngine
 from palletjack_detection.image_files import ImageFileError, read_image
 from palletjack_detection.model_folder import ONNX_NAME, ModelSpec, load_model_spec
@@ -103,7 +103,8 @@ def compare_forms(
         for name, form in forms.items()
     }
     if node_predictions is not None:
-        same = next(name for name, file in files.items() if file == spec.network_file())
+        ran = spec.network_file(precision_here(spec))
+        same = next(name for name, file in files.items() if file == ran)
         # A node publishes from its threshold up, so its AP is of that part of the curve only.
         report["node"] = {
             "compared_with": same,

@@ -103,7 +103,8 @@ def arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "precision",
             default_value="auto",
-            description="Precision of the network, of those in the model folder; auto: the model's own.",
+            description="Precision of the network, of those in the model folder; auto: the model's own, "
+            "but FP32 on a processor that is slower in INT8.",
         ),
         DeclareLaunchArgument(
             "score_threshold",

@@ -47,7 +47,8 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "precision",
             default_value="auto",
             choices=["auto", *PRECISIONS],
-            description="Precision of the network, of those in the model folder; auto: the model's own.",
+            description="Precision of the network, of those in the model folder; auto: the model's own, "
+            "but FP32 on a processor that is slower in INT8.",
         ),
         DeclareLaunchArgument(
             "build_engine",

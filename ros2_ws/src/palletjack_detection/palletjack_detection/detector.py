@@ -18,6 +18,7 @@ from palletjack_detection.engine import CPU, WHILE_RUNNING, Engine, OnnxRuntimeE
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
+from palletjack_detection.processor import multiplies_int8
 
 FloatArray = NDArray[np.float32]
 AUTO, ONNXRUNTIME = "auto", "onnxruntime"
@@ -42,7 +43,7 @@ class Detector:
     """A model ready to run. Use one from one thread at a time: its input buffer is used again.
 
     ``score_threshold`` and ``clustering`` may be changed between calls. ``backend`` names the library that
-    runs the network.
+    runs the network, ``precision`` what it runs it in.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Detector:
         *,
         score_threshold: float | None = None,
         backend: str = ONNXRUNTIME,
+        precision: str = "auto",
     ) -> None:
         self.spec = spec
         self.engine = engine
         self.backend = backend
+        self.precision = spec.precision if precision == "auto" else precision
         self.score_threshold = spec.score_threshold if score_threshold is None else score_threshold
         self.clustering = spec.clustering
         self._preprocess = Preprocessor(spec.input)
@@ -92,11 +95,11 @@ class Detector:
         ``providers``: ONNX Runtime providers by priority; None takes CUDA where installed, else the
         CPU. ``score_threshold``: 0..1; None takes the model's own. ``threads``: within one operator of ONNX
         Runtime; ``spinning``, one of SPINNING: when they wait for work in a loop.
-        ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes the
-        model's own. ``backend``: ``onnxruntime``, ``tensorrt``, ``tensorrt_rtx``, or ``auto``, which takes
-        an engine of TensorRT that was built on this machine before, else ONNX Runtime; with ``providers``
-        it is ONNX Runtime. ``build``: build the engine where there is none, which takes minutes; ``say``
-        hears of it.
+        ``precision``: ``fp32``, ``fp16`` or ``int8``, as far as the folder holds them; ``auto`` takes what
+        ``precision_here`` says. ``backend``: ``onnxruntime``, ``tensorrt``, ``tensorrt_rtx``, or ``auto``,
+        which takes an engine of TensorRT that was built on this machine before, else ONNX Runtime; with
+        ``providers`` it is ONNX Runtime. ``build``: build the engine where there is none, which takes
+        minutes; ``say`` hears of it.
 
         Raises:
             ModelFolderError: the folder or its model.json is not right.
@@ -119,11 +122,17 @@ class Detector:
             else:
                 engine = named_engine(folder, precision, backend, build=build, say=say)
             if engine is not None:
-                return cls(engine.spec, engine, score_threshold=score_threshold, backend=engine.runtime)
+                return cls(
+                    engine.spec,
+                    engine,
+                    score_threshold=score_threshold,
+                    backend=engine.runtime,
+                    precision=precision,
+                )
         spec = load_model_spec(folder)
         names = choose_providers(providers)
         runtime = "cpu" if names[0] == CPU else "tensorrt"
-        chosen = spec.precision if precision == "auto" else precision
+        chosen = precision_here(spec, runtime) if precision == "auto" else precision
         onnx = folder / spec.network_file(chosen, runtime)
         return cls(
             spec,
@@ -131,6 +140,7 @@ class Detector:
                 onnx, spec, providers=names, threads=threads, precision=chosen, spinning=spinning
             ),
             score_threshold=score_threshold,
+            precision=chosen,
         )
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
@@ -168,6 +178,16 @@ class Detector:
         )
         found = cluster(candidates, self.clustering, lowest_score=self.score_threshold)
         return to_camera(found, geometry, spec.classes, self.score_threshold)
+
+
+def precision_here(spec: ModelSpec, runtime: str = "cpu") -> str:
+    """The precision to run ``spec`` in where none is asked for: the model's own.
+
+    Except for INT8 on a processor that is slower in it, where it is FP32, which every folder holds.
+    """
+    if runtime == "cpu" and spec.precision == "int8" and not multiplies_int8():
+        return "fp32"
+    return spec.precision
 
 
 def to_camera(

@@ -289,7 +289,7 @@ class DetectorNode(ManagedNode):
             self._diagnostics.publish(array)
 
     def _status(self, report: HealthReport) -> DiagnosticStatus:
-        values = [*about(self._detector, self._settings["precision"]), *report.values]
+        values = [*about(self._detector), *report.values]
         if (temperature := hottest_zone()) is not None:
             values.append(("temperature_c", f"{temperature.celsius:.1f} ({temperature.zone})"))
         level, message, build = report.level, report.message, self._build
@@ -351,15 +351,14 @@ def check_classes(names: list[str], detector: Detector) -> None:
         raise ValueError(f"parameter classes: expected names among {', '.join(known)}; found {unknown}")
 
 
-def about(detector: Detector | None, precision: str) -> list[tuple[str, str]]:
+def about(detector: Detector | None) -> list[tuple[str, str]]:
     """Return what /diagnostics says of the model that is loaded."""
     if detector is None:
         return [("model", "none")]
-    own = detector.spec.precision
     return [
         ("model", detector.spec.name),
         ("engine", detector.backend),
-        ("precision", own if precision == "auto" else precision),
+        ("precision", detector.precision),
         ("provider", detector.engine.provider),
         ("score_threshold", f"{detector.score_threshold:.3f}"),
         ("clustering", detector.clustering.method),

@@ -26,7 +26,8 @@ PARAMETERS = (
     ParameterSpec(
         "precision",
         "auto",
-        "Precision of the network, as far as the model folder holds it; auto: the model's own.",
+        "Precision of the network, as far as the model folder holds it; auto: the model's own, but FP32 on a "
+        "processor that is slower in INT8.",
         choices=("auto", *PRECISIONS),
         fixed=True,
     ),
