@@ -118,7 +118,7 @@ def profile(folder: Path, threads: int, runs: int) -> tuple[list[TimedLayer], fl
     medians = {name: float(np.median(values[len(values) // 5 :])) for name, values in taken.items()}
     kinds = {node.name: node for node in onnx.load(path).graph.node if node.op_type == "Conv"}
     layers = [
-        TimedLayer(_origin(name), work_of(kinds[_origin(name)], *shape), medians[name])
+        TimedLayer(f"{folder.name}: {_origin(name)}", work_of(kinds[_origin(name)], *shape), medians[name])
         for name, shape in shapes.items()
     ]
     return layers, sum(medians.values())

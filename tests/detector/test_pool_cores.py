@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from palletjack_detection.detector import Detector
-from palletjack_detection.pool_cores import PoolCores, thread_ids
+from palletjack_detection.pool_cores import PoolCores, thread_ids, threads_of_python
 from tests.detector.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cores are chosen on Linux only")
@@ -47,22 +47,48 @@ def test_the_pool_leaves_each_core_that_its_caller_moves_to(sleeper: int) -> Non
         assert os.sched_getaffinity(sleeper) == set(CORES) - {at}
 
 
+@TWO_CORES
 def test_on_a_single_core_the_pool_stays_where_it_is(sleeper: int) -> None:
+    """And is moved again once there are two: the single one was no error that ends it."""
+    pool = PoolCores([sleeper], lambda: CORES[0])
     os.sched_setaffinity(0, {CORES[0]})
     try:
-        PoolCores([sleeper], lambda: CORES[0]).leave_callers_core()
+        pool.leave_callers_core()
     finally:
         os.sched_setaffinity(0, CORES)
     assert os.sched_getaffinity(sleeper) == set(CORES)
+    other = PoolCores([sleeper], iter((CORES[0], CORES[1])).__next__)
+    other.leave_callers_core()
+    other.leave_callers_core()
+    assert os.sched_getaffinity(sleeper) == set(CORES) - {CORES[1]}
 
 
 @TWO_CORES
-def test_a_thread_that_has_ended_is_left_out() -> None:
+def test_a_thread_that_has_ended_is_left_out(sleeper: int) -> None:
+    """The others are moved all the same."""
     thread = threading.Thread(target=lambda: None)
     thread.start()
     thread.join()
     assert thread.native_id is not None
-    PoolCores([thread.native_id]).leave_callers_core()
+    at = CORES[0]
+    pool = PoolCores([thread.native_id, sleeper, *([sleeper] * len(CORES))], lambda: at)
+    for at in CORES[:2]:
+        pool.leave_callers_core()
+        assert os.sched_getaffinity(sleeper) == set(CORES) - {at}
+
+
+@TWO_CORES
+def test_where_cores_abound_linux_places_the_pool(sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as many:
+        many.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+        pool = PoolCores([sleeper], lambda: CORES[0])
+    pool.leave_callers_core()
+    assert os.sched_getaffinity(sleeper) == set(CORES)
+
+
+def test_threads_of_python_are_told_from_others() -> None:
+    assert threading.get_native_id() in threads_of_python()
+    assert threads_of_python() <= thread_ids()
 
 
 def test_this_thread_is_among_the_threads_and_an_empty_pool_is_left_alone() -> None:
@@ -71,13 +97,13 @@ def test_this_thread_is_among_the_threads_and_an_empty_pool_is_left_alone() -> N
 
 
 @TWO_CORES
-@pytest.mark.parametrize("threads", [2, None])
-def test_a_detector_moves_the_threads_of_onnx_runtime(tmp_path: Path, threads: int | None) -> None:
+def test_a_detector_moves_the_threads_of_onnx_runtime(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny")
     pytest.importorskip("onnxruntime")  # which starts a thread of its own when it is loaded
     before = thread_ids()
-    detector = Detector.load(model, threads=threads, providers=["CPUExecutionProvider"])
+    count = len(CORES)
+    detector = Detector.load(model, threads=count, providers=["CPUExecutionProvider"])
     pool = thread_ids() - before
     detector.detect(np.zeros((544, 960, 3), np.uint8))
+    assert len(pool) == count - 1
     assert all(len(os.sched_getaffinity(thread)) == len(CORES) - 1 for thread in pool)
-    assert pool or threads is None

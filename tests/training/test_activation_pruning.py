@@ -17,6 +17,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
 from palletjack_training.compression import activation_pruning, prune  # noqa: E402
+from palletjack_training.compression import prune as prune_module  # noqa: E402
 from palletjack_training.compression.activation_pruning import prune_by_activation  # noqa: E402
 from palletjack_training.compression.cost import network_cost  # noqa: E402
 from palletjack_training.compression.dependency_pruning import (  # noqa: E402
@@ -25,6 +26,7 @@ from palletjack_training.compression.dependency_pruning import (  # noqa: E402
     relative_time,
 )
 from palletjack_training.compression.layer_time import MacCost, Positions, TimeCost  # noqa: E402
+from palletjack_training.compression.prune import PruneRequest, prune_weights  # noqa: E402
 from palletjack_training.compression.rebuild import rebuild_network  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.network import DetectNet  # noqa: E402
@@ -262,3 +264,20 @@ def run_prune(folder: Path, *options: str) -> str:
     command = ["prune", "--checkpoint", str(folder / "weights.pt"), "--out", str(folder / "out.pt")]
     done = CliRunner().invoke(app, [*command, *options])
     return f"{done.exit_code} {done.output}"
+
+
+def test_a_latency_that_is_reached_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is measured each time that a twentieth of the work is gone, and not asked for again in between."""
+    network, images = settled_network(CONFIG)
+    save_weights(Weights(CONFIG, network.state_dict()), tmp_path / "weights.pt")
+    cv2.imwrite(str(tmp_path / "0.png"), (255 * images[0].permute(1, 2, 0).numpy()).astype(np.uint8))
+    full = prune_module.relative_macs(network)
+    monkeypatch.setattr(
+        prune_module._Target,
+        "_milliseconds",
+        lambda _, pruned: 100 * prune_module.relative_macs(pruned) / full,
+    )
+    request = PruneRequest(latency_ms=85.0, images=(tmp_path / "0.png",))
+    prune_weights(tmp_path / "weights.pt", tmp_path / "out.pt", request)
+    pruned = load_weights(tmp_path / "out.pt")
+    assert 0.7 < prune_module.relative_macs(rebuild_network(CONFIG, pruned.state)) / full <= 0.85

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames  # noqa: E402
 from palletjack_training.augment_colour import change_colours, cut_out  # noqa: E402
+from palletjack_training.augment_config import ColourAugmentation, GeometryAugmentation  # noqa: E402
 from palletjack_training.box_labels import IGNORED, PADDING  # noqa: E402
-from palletjack_training.config import ColourAugmentation, GeometryAugmentation  # noqa: E402
 from palletjack_training.jpeg import compress  # noqa: E402
 from palletjack_training.targets import BoxBatch  # noqa: E402
 

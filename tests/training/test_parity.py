@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 from tests.training.settled_network import settled_network  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
+from palletjack_detection import detector as detector_module  # noqa: E402
 from palletjack_detection.model_folder import load_model_spec, write_model_folder  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.export import export_model  # noqa: E402
@@ -105,20 +106,26 @@ def test_without_a_checkpoint_the_onnx_files_are_compared_with_each_other(
     assert "model: holds model.onnx alone: expected a checkpoint" in text.replace("\n", " ")
 
 
-def test_the_node_is_compared_with_the_file_that_it_runs(exported: Path, tmp_path: Path) -> None:
-    """It runs the model's own precision: against FP32 the rounding would look like a fault of the node."""
+@pytest.mark.parametrize(("fast", "asked"), [(True, ()), (False, ()), (False, ("--node-precision", "int8"))])
+def test_the_node_is_compared_with_the_file_that_it_runs(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool, asked: tuple[str, ...]
+) -> None:
+    """INT8 where the processor is fast in it: against FP32 the rounding looks like a fault of the node."""
+    monkeypatch.setattr(detector_module, "multiplies_int8", lambda: fast)
+    int8 = fast or bool(asked)
     spec = dataclasses.replace(load_model_spec(exported / "both"), precision="int8")
     files = {"int8_cpu": exported / "moved.onnx"}
     write_model_folder(spec, exported / "model/model.onnx", tmp_path / "int8", files)
     out, rows = tmp_path / "parity.json", tmp_path / "node.json"
     command = ["predict", "--model", str(tmp_path / "int8"), "--images", str(exported / "set/images")]
+    command += ["--precision", "int8"] if asked else []
     assert CliRunner().invoke(app, [*command, "--out", str(rows)]).exit_code == 0
     code, text = run(
-        exported, "--node", str(rows), "--out", str(out), checkpoint="", model=str(tmp_path / "int8")
+        exported, "--node", str(rows), *asked, "--out", str(out), checkpoint="", model=str(tmp_path / "int8")
     )
     assert code == 0, text
     node = json.loads(out.read_text())["forms"]["node"]
-    assert node["compared_with"] == "onnx_int8_cpu"
+    assert node["compared_with"] == ("onnx_int8_cpu" if int8 else "onnx")
     assert node["boxes"]["paired"] > 0
     assert node["boxes"]["edge_px_max"] < 0.02
 

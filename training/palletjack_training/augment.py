@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palletjack_training.augment_config import GeometryAugmentation
 from palletjack_training.box_labels import IGNORED, PADDING
-from palletjack_training.config import GeometryAugmentation
 from palletjack_training.targets import BoxBatch, compact
 
 Matrices = NDArray[np.float64]

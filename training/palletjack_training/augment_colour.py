@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palletjack_training.augment_config import ColourAugmentation
 from palletjack_training.box_labels import IGNORED
-from palletjack_training.config import ColourAugmentation
 from palletjack_training.jpeg import compress
 from palletjack_training.targets import BoxBatch
 

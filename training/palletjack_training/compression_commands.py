@@ -19,7 +19,11 @@ def prune(
     ] = None,
     time: Annotated[
         float | None,
-        typer.Option(help="Share of the INT8 graph's modelled processor time to keep.", min=0.01, max=1),
+        typer.Option(
+            help="Share of the INT8 graph's processor time to keep (EfficientNet).",
+            min=0.01,
+            max=1,
+        ),
     ] = None,
     latency_ms: Annotated[
         float | None,

@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from palletjack_training.augment_config import AugmentConfig, Section
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the file and the field."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class InputConfig(_Section):
+class InputConfig(Section):
     """The network's input: size in pixels and how an image of another size is brought to it."""
 
     width: int = Field(960, ge=64)
@@ -36,7 +34,7 @@ class InputConfig(_Section):
     pad_value: int = Field(0, ge=0, le=255)
 
 
-class NetworkConfig(_Section):
+class NetworkConfig(Section):
     """Which network, and what it starts from.
 
     ``weights`` is ``imagenet`` (from the installed weight package), ``none``, or the path of a
@@ -66,7 +64,7 @@ class NetworkConfig(_Section):
         return self
 
 
-class TargetConfig(_Section):
+class TargetConfig(Section):
     """TAO's rasterization of boxes to the grid. Radii and deadzone as in bbox_rasterizer_config.
 
     A ``stride`` of 8, for EfficientNet's networks, finds more small objects. Our own node and DeepStream read
@@ -81,7 +79,7 @@ class TargetConfig(_Section):
     deadzone: float = Field(0.4, ge=0, le=1)
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """``tao``: weighted BCE and L1 with auto-weighting. ``focal_giou``: quality focal loss and GIoU.
 
     With ``focal_giou`` the box loss is GIoU plus ``side_weight`` times the mean error of the four
@@ -110,66 +108,7 @@ class LossConfig(_Section):
     weight_l1: float = Field(3e-9, ge=0)
 
 
-class GeometryAugmentation(_Section):
-    """Random projective map of each frame. Angles in degrees, shifts as a share of the canvas."""
-
-    zoom: tuple[float, float] = (0.45, 2.2)
-    aspect: float = Field(0.1, ge=0, lt=1)
-    translate: float = Field(0.1, ge=0)
-    rotation: float = Field(4.0, ge=0)
-    perspective: float = Field(0.06, ge=0, lt=0.5)
-    flip: float = Field(0.5, ge=0, le=1)
-    mosaic: float = Field(0.2, ge=0, le=1)
-    identity: float = Field(0.1, ge=0, le=1)
-    min_visible_share: float = Field(0.35, ge=0, le=1)
-    min_box_side: float = Field(6.0, ge=0)
-
-    @model_validator(mode="after")
-    def _zoom_is_a_range(self) -> GeometryAugmentation:
-        if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise ValueError(f"zoom: expected 0 < lowest <= highest, found {list(self.zoom)}")
-        return self
-
-
-class ColourAugmentation(_Section):
-    """Random colour and sensor changes. Widths are half-widths of uniform ranges, shares are chances."""
-
-    brightness: float = Field(0.35, ge=0, le=1)
-    contrast: float = Field(0.35, ge=0, lt=1)
-    gamma: float = Field(0.5, ge=0)
-    saturation: float = Field(0.5, ge=0)
-    hue: float = Field(25.0, ge=0)
-    white_balance: float = Field(0.2, ge=0, lt=1)
-    channel_swap: float = Field(0.1, ge=0, le=1)
-    grayscale: float = Field(0.07, ge=0, le=1)
-    blur: float = Field(0.3, ge=0, le=1)
-    blur_sigma: float = Field(2.0, gt=0)
-    downscale: float = Field(0.25, ge=0, le=1)
-    noise: float = Field(0.5, ge=0, le=1)
-    noise_sigma: float = Field(0.06, ge=0)
-    cutout: float = Field(0.3, ge=0, le=1)
-    jpeg: float = Field(0.2, ge=0, le=1)
-    jpeg_quality: tuple[int, int] = (30, 90)
-
-    @model_validator(mode="after")
-    def _quality_is_a_range(self) -> ColourAugmentation:
-        lowest, highest = self.jpeg_quality
-        if not 1 <= lowest <= highest <= 100:
-            raise ValueError(
-                f"jpeg_quality: expected 1 <= lowest <= highest <= 100, found {[lowest, highest]}"
-            )
-        return self
-
-
-class AugmentConfig(_Section):
-    """Both halves of the augmentation; ``enabled: false`` trains on the frames as they are."""
-
-    enabled: bool = True
-    geometry: GeometryAugmentation = GeometryAugmentation()  # type: ignore[call-arg]
-    colour: ColourAugmentation = ColourAugmentation()  # type: ignore[call-arg]
-
-
-class ScheduleConfig(_Section):
+class ScheduleConfig(Section):
     """``cosine``: linear warm-up, then half a cosine. ``tao``: soft start, plateau, annealing."""
 
     kind: Literal["cosine", "tao"] = "cosine"
@@ -180,7 +119,7 @@ class ScheduleConfig(_Section):
     annealing: float = Field(0.7, gt=0, lt=1)
 
 
-class TrainerConfig(_Section):
+class TrainerConfig(Section):
     """The loop.
 
     ``steps`` is the length of a run without a time limit. ``decode_workers`` fill the cache (0: one
@@ -227,7 +166,7 @@ class TrainerConfig(_Section):
         return self
 
 
-class QuantizationConfig(_Section):
+class QuantizationConfig(Section):
     """Training with weights and activations rounded to INT8, as the deployed network has them.
 
     Normalization is folded, ranges of activations are measured on ``calibration_frames`` training
@@ -242,7 +181,7 @@ class QuantizationConfig(_Section):
     keep_float: tuple[str, ...] = ("coverage", "boxes")
 
 
-class ExportConfig(_Section):
+class ExportConfig(Section):
     """What ``model.json`` says about turning the two tensors into boxes."""
 
     method: Literal["nms", "dbscan"] = "nms"
@@ -255,14 +194,14 @@ class ExportConfig(_Section):
     score_threshold: float = Field(0.5, gt=0, lt=1)
 
 
-class ExpectedNumber(_Section):
+class ExpectedNumber(Section):
     """What a measured number must come to: ``value``, or worse by no more than ``tolerance``."""
 
     value: float
     tolerance: float = Field(ge=0)
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Everything a run needs besides its data.
 
     ``classes`` are the network's classes in channel order. ``background_classes`` may occur in the
@@ -282,7 +221,7 @@ class TrainingConfig(_Section):
     trainer: TrainerConfig = TrainerConfig()  # type: ignore[call-arg]
     quantization: QuantizationConfig = QuantizationConfig()  # type: ignore[call-arg]
     export: ExportConfig = ExportConfig()  # type: ignore[call-arg]
-    expected: dict[Literal["ap50", "best_f1", "loss"], ExpectedNumber] = {}
+    expected: dict[Literal["ap50", "best_f1", "loss"], ExpectedNumber] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _grid_is_one_of_the_networks(self) -> TrainingConfig:

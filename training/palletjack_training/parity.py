@@ -67,13 +67,15 @@ def compare_forms(
     truth: GroundTruth,
     *,
     node_predictions: Predictions | None = None,
+    node_precision: str = "auto",
     on_image: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run every form over the images of ``truth`` and return the report, for the model's first class.
 
     The forms are ``pytorch`` (where there is a ``checkpoint``), ``onnx`` (model.onnx) and ``onnx_NAME`` for
     each variant; the first is what the others are compared with. ``node_predictions`` are what the ROS node
-    published; it is compared with the form that it runs on a processor.
+    published; it is compared with the form that it runs on a processor in ``node_precision`` (``auto``: as a
+    node on this machine would).
 
     Raises:
         ParityError: the checkpoint's classes or input are not the folder's, or there is but one form.
@@ -103,7 +105,7 @@ def compare_forms(
         for name, form in forms.items()
     }
     if node_predictions is not None:
-        ran = spec.network_file(precision_here(spec))
+        ran = spec.network_file(precision_here(spec) if node_precision == "auto" else node_precision)
         same = next(name for name, file in files.items() if file == ran)
         # A node publishes from its threshold up, so its AP is of that part of the curve only.
         report["node"] = {

@@ -25,6 +25,9 @@ def parity(
         Path | None,
         typer.Option(help="predictions.json that the ROS node left for these images (camera:=images)."),
     ] = None,
+    node_precision: Annotated[
+        str, typer.Option(help="What the node ran in: fp32 or int8; auto: what one on this machine takes.")
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Say how far PyTorch, each ONNX file of a model folder, and the ROS node differ on the same images.
@@ -44,7 +47,12 @@ def parity(
         rows = None if node is None else read_predictions(node, truth.images)
         with typer.progressbar(length=len(truth.images), label="Comparing", file=sys.stderr) as bar:
             report = compare_forms(
-                checkpoint, model, truth, node_predictions=rows, on_image=lambda _: bar.update(1)
+                checkpoint,
+                model,
+                truth,
+                node_predictions=rows,
+                node_precision=node_precision,
+                on_image=lambda _: bar.update(1),
             )
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)

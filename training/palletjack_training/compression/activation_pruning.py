@@ -79,15 +79,18 @@ def prune_by_activation(
         groups = [_group(makers, readers) for makers, readers in structure.with_readers()]
         kept = _KeptChannels(network)
         whole = sum(layer.out_channels * cost.of_output(layer, found) for layer, found in positions.items())
-        while not reached(network):
+        # Asked once for each network: an answer may take a measurement, and may not be given twice.
+        done = reached(network)
+        while not done:
             harms = _Harms(groups, variances_of_inputs(network, images))
             removed = 0.0
-            while removed < _SHARE_OF_A_ROUND * whole and not reached(network):
+            while removed < _SHARE_OF_A_ROUND * whole and not done:
                 group, left = harms.cheapest(cost, positions)
                 removed += group.block * group.cost(cost, positions)
                 harms.keep(group, left)
                 kept.keep(group.makers, left.cpu())
                 structure.keep(group.makers[0], left.tolist())
+                done = reached(network)
             match_statistics(dense, network, kept.by_name(), images)
 
 

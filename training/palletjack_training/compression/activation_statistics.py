@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm
+from palletjack_training.compression.layer_time import after_each_convolution
 from palletjack_training.network import DetectNet
 
 
@@ -22,16 +23,11 @@ def variances_of_inputs(network: DetectNet, images: Tensor) -> dict[nn.Conv2d, T
 
     def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
-        found[layer] = inputs[0].var(dim=(0, 2, 3), unbiased=False)
+        if layer.groups == 1:
+            found[layer] = inputs[0].var(dim=(0, 2, 3), unbiased=False)
 
-    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-    hooks = [layer.register_forward_hook(record) for layer in layers]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with after_each_convolution(network, record), torch.no_grad():
+        network(images)
     return found
 
 

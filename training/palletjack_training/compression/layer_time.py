@@ -3,12 +3,13 @@
 Multiply-accumulates say little about that: a depthwise one takes 14 to 23 times as long as one of a pointwise
 convolution, and writing a value as long as fifty. So pruning for time takes other channels than pruning for
 work. The numbers are a least-squares fit to ONNX Runtime's own profile of three networks (`palletjack
-benchmark layer_time`): one thread of a Xeon with VNNI; with two, all are shorter by the same factor.
+benchmark layer_time`): one thread of a Xeon with VNNI. All three were EfficientNets, whose one full
+convolution is the stem: these numbers are no guide to a ResNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,10 @@ OUTPUT_VALUE = 127.0
 INPUT_VALUE = 69.0
 # Inputs are filled up to fours, the three channels of an image as well; see aligned_channels.py.
 _INPUTS = 4
+
+
+# What a forward hook is told: the layer, its inputs and its output.
+Noticed = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,15 @@ def measure_positions(network: nn.Module, images: Tensor) -> dict[nn.Conv2d, Pos
         assert isinstance(layer, nn.Conv2d)
         found[layer] = Positions(inputs[0][0, 0].numel(), output[0, 0].numel())
 
-    with _after_each_convolution(network, note), torch.no_grad():
+    with after_each_convolution(network, note), torch.no_grad():
         network(images)
     return found
 
 
 @contextmanager
-def _after_each_convolution(network: nn.Module, action: object) -> Iterator[None]:
-    hooks = [m.register_forward_hook(action) for m in network.modules() if isinstance(m, nn.Conv2d)]  # type: ignore[arg-type]
+def after_each_convolution(network: nn.Module, action: Noticed) -> Iterator[None]:
+    """Call ``action`` with each convolution, what it was given and what it made of it."""
+    hooks = [m.register_forward_hook(action) for m in network.modules() if isinstance(m, nn.Conv2d)]
     try:
         yield
     finally:

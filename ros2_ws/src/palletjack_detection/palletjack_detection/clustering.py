@@ -22,6 +22,8 @@ IntArray = NDArray[np.int64]
 # needs only the best; DBSCAN sums over all, so its bound lies above the 2040 cells of one 960 x 544
 # class and changes nothing there.
 _MOST_FOR_NMS = 1000
+# Chosen on 200 held-out frames: AP50:95 of the shipped model 0.46 instead of 0.44 with 1, AP50 alike.
+_FUSING_POWER = 4
 _MOST_FOR_DBSCAN = 2048
 _SUPPRESS_AT_ONCE = 16
 
@@ -86,10 +88,11 @@ def cluster_nms(
     fuse: bool = True,
     lowest_score: float = 0.0,
 ) -> Clusters:
-    """Suppress by overlap, each kept box averaged with those it suppressed, weighted by coverage.
+    """Suppress by overlap, each kept box averaged with those it suppressed, weighted by coverage to the 4th.
 
-    Without ``fuse`` a kept box is that of its best cell, as in plain NMS. With the score "max" the search
-    ends at the first cell below ``lowest_score``: all clusters from there on score less.
+    The cells of a high coverage have the better boxes: by coverage itself the many others draw the average
+    away from them. Without ``fuse`` a kept box is that of its best cell, as in plain NMS. With the score
+    "max" the search ends at the first cell below ``lowest_score``: all clusters from there on score less.
 
     The best cell takes all cells of its class whose IoU with it reaches ``iou_threshold``, and so on
     down. Averages can come closer together than the cells were, so a second pass drops a box that
@@ -109,7 +112,7 @@ def cluster_nms(
         if not fuse:
             # Labels count up with their best cells: all cells of a label take the box of its first.
             boxes = boxes[np.unique(labels, return_index=True)[1]][labels]
-        merged = _merge(boxes, weights, labels, int(class_id), score)
+        merged = _merge(boxes, weights, labels, int(class_id), score, power=_FUSING_POWER)
         kept = np.unique(_suppress(merged.boxes, iou_threshold), return_index=True)[1]
         parts.append(
             Clusters(merged.boxes[kept], merged.scores[kept], merged.class_ids[kept], merged.cells[kept])
@@ -198,17 +201,24 @@ def _blocks(count: int) -> list[slice]:
     return [slice(start, start + 128) for start in range(0, count, 128)]
 
 
-def _merge(boxes: FloatArray, weights: FloatArray, labels: IntArray, class_id: int, score: str) -> Clusters:
-    """Average the boxes of each label by weight and score them; best score first, label -1 left out."""
+def _merge(
+    boxes: FloatArray, weights: FloatArray, labels: IntArray, class_id: int, score: str, *, power: int = 1
+) -> Clusters:
+    """Average the boxes of each label by weight to the ``power`` and score them by weight.
+
+    Best score first, label -1 left out.
+    """
     member = labels >= 0
     labels, weight = labels[member], weights[member].astype(np.float64)
     count = int(labels.max(initial=-1)) + 1
     cells = np.bincount(labels, minlength=count)
     total = np.bincount(labels, weights=weight, minlength=count)
-    weighted = weight[:, None] * boxes[member].astype(np.float64)
+    counting = weight**power
+    weighted = counting[:, None] * boxes[member].astype(np.float64)
+    all_counting = np.bincount(labels, weights=counting, minlength=count)
     merged = np.empty((count, 4), np.float64)
     for edge in range(4):
-        merged[:, edge] = np.bincount(labels, weights=weighted[:, edge], minlength=count) / total
+        merged[:, edge] = np.bincount(labels, weights=weighted[:, edge], minlength=count) / all_counting
     if score == "max":
         scores = np.zeros(count)
         np.maximum.at(scores, labels, weight)

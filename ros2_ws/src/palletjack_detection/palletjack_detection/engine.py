@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_detection.model_folder import ModelSpec
-from palletjack_detection.pool_cores import PoolCores, thread_ids
+from palletjack_detection.pool_cores import PoolCores, thread_ids, threads_of_python
 
 FloatArray = NDArray[np.float32]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -95,7 +95,9 @@ class OnnxRuntimeEngine:
             raise EngineError(
                 f"{self._path}: expected a network that ONNX Runtime can load, found: {reason}"
             ) from error
-        self._pool = PoolCores(thread_ids() - threads_before)
+        # Without a number of threads, ONNX Runtime gives each a core itself.
+        new = frozenset() if threads is None else thread_ids() - threads_before - threads_of_python()
+        self._pool = PoolCores(new)
         self._check_tensors()
         # Symbolic dimensions show their value only when the network runs; this also warms it up.
         self.run(np.zeros((1, 3, spec.input.height, spec.input.width), np.float32))

@@ -3,13 +3,16 @@
 Linux wakes a thread where it ran last, or on an idle core. Where another program keeps every core from being
 idle, a thread of the pool can so share the caller's core with it, for one image or for all, while the other
 core works on something less urgent: the network then takes up to twice as long. Here the caller's core is
-taken from the cores that the pool may run on, which leaves the choice among the others to Linux.
+taken from the cores that the pool may run on, which leaves the choice among the others to Linux. That is for
+machines of as few cores as the pool has threads: with more, Linux finds an idle core by itself, and where the
+number of threads is left to ONNX Runtime, it gives each a core of its own.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -22,6 +25,11 @@ def thread_ids() -> frozenset[int]:
         return frozenset(int(entry.name) for entry in _TASKS.iterdir())
     except OSError:
         return frozenset()
+
+
+def threads_of_python() -> frozenset[int]:
+    """The kernel's ids of the threads that Python started, the calling one among them."""
+    return frozenset(thread.native_id for thread in threading.enumerate() if thread.native_id is not None)
 
 
 def _core_of_caller() -> Callable[[], int] | None:
@@ -47,7 +55,9 @@ class PoolCores:
         self, threads: Collection[int], core_of_caller: Callable[[], int] | None = CORE_OF_CALLER
     ) -> None:
         self._threads = tuple(threads)
-        self._core_of_caller = core_of_caller if threads else None
+        # With its caller, the pool has a thread for each core.
+        few = core_of_caller is not None and len(os.sched_getaffinity(0)) <= len(self._threads) + 1
+        self._core_of_caller = core_of_caller if threads and few else None
         self._left_out: int | None = None
 
     def leave_callers_core(self) -> None:
