@@ -11,7 +11,10 @@ _WORDS = re.compile(r"^(?P<folder>.+?)(?::(?P<precision>[a-z0-9]+))?(?:@(?P<thre
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """``folder`` None: the shipped model. ``precision`` auto and no ``score_threshold``: the model's own."""
+    """``folder`` None: the shipped model. ``precision`` auto: what suits the machine.
+
+    Without a ``score_threshold`` it is the model's own.
+    """
 
     folder: Path | None = None
     precision: str = "auto"

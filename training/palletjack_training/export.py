@@ -109,7 +109,7 @@ def _compare_or_refuse(
 def _write_quantized(
     network: DetectNet, config: TrainingConfig, spec: ModelSpec, folder: Path, out: Path
 ) -> ExportResult:
-    """Write all forms of a quantized network; INT8 is what runs where no precision is asked for."""
+    """Write all forms of a quantized network; INT8 is the model's own precision."""
     # Imported here, for it needs a library that networks without quantizers do not.
     from palletjack_training.compression.int8_export import (
         LARGEST_STEPS,

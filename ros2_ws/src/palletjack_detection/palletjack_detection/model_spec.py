@@ -94,7 +94,7 @@ class ModelSpec:
     """All of model.json. ``training`` and ``metrics`` are free provenance, kept as they are.
 
     ``onnx_sha256``, when given, is compared with model.onnx on load, so that a model whose two files
-    do not belong together is refused. ``precision`` is the one that runs where none is asked for.
+    do not belong together is refused. ``precision`` is the model's own, see ``precision_here``.
     """
 
     name: str
