@@ -125,16 +125,24 @@ def test_the_graph_that_rounds_everything_is_the_quantized_network(
     settings = QuantizationConfig(calibration_frames=2, keep_float=())  # type: ignore[call-arg]
     quantized = quantize_state(weights, images, settings)
     graph = rounding.RoundableGraph(quantized, [])
-    graph.write(frozenset(graph.places), tmp_path / "all.onnx")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(tmp_path / "all.onnx"), options)
-    picture = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
-    found = session.run(None, {"input_1:0": picture})
-    network = rebuild_network(quantized.config, quantized.state).eval()
+    pictures = np.random.default_rng(0).random((8, 1, 3, 64, 64), np.float32)
+    network = ExportableDetectNet(rebuild_network(quantized.config, quantized.state).eval())
     with torch.no_grad():
-        wanted = ExportableDetectNet(network)(torch.from_numpy(picture))
-    # A value on the edge between two levels may fall either way.
-    assert [float(np.abs(a - b.numpy()).mean()) < 0.02 for a, b in zip(found, wanted, strict=True)] == [
-        True
-    ] * 2
+        wanted = [network(torch.from_numpy(picture)) for picture in pictures]
+
+    def distance(places: frozenset[str]) -> list[float]:
+        """Mean difference of each output of the graph that rounds ``places`` from the network's."""
+        graph.write(places, tmp_path / "graph.onnx")
+        session = onnxruntime.InferenceSession(str(tmp_path / "graph.onnx"), options)
+        found = [session.run(None, {"input_1:0": picture}) for picture in pictures]
+        pairs = [list(zip(one, other, strict=True)) for one, other in zip(found, wanted, strict=True)]
+        return [
+            float(np.mean([np.abs(a - b.numpy()).mean() for a, b in outputs]))
+            for outputs in zip(*pairs, strict=True)
+        ]
+
+    # A value on the edge between two levels falls either way, by the order in which a processor adds.
+    rounded, unrounded = distance(frozenset(graph.places)), distance(frozenset())
+    assert all(near < far / 2 for near, far in zip(rounded, unrounded, strict=True)), (rounded, unrounded)
