@@ -3,7 +3,8 @@
 ONNX Runtime's fast convolutions on x86-64 want a depthwise convolution of whole sixteens of channels, sixteen
 outputs at least, and inputs in fours (MlasConvSymPackWSize in its convsym.cpp). Whatever does not fit goes a
 way that is several times as slow: so do the counts of pruned networks, and the three channels of an image.
-Channels of zeros fill them up. They add nothing to any sum, so outputs stay the same to the last bit.
+Channels of zeros fill them up. They add nothing to any sum, so outputs stay the same to the last bit (but on
+processors without INT8 dot products, whose kernels cut off the sums of neighbouring products).
 """
 
 from __future__ import annotations
