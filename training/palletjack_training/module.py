@@ -113,6 +113,8 @@ class DetectNetModule(lightning.LightningModule):
         self.last_images: tuple[Tensor, BoxBatch] | None = None
         self.last_terms: LossTerms | None = None
         self.teacher: Teacher | None = None
+        # What a teacher says is of its boxes' quality already, and balanced as it learned it.
+        self._teacher_loss = config.loss.model_copy(update={"quality": 0.0, "object_balance": 0.0})
         self.layout = layout_of(network)
         self._cache = cache
         self._resident = resident
@@ -271,8 +273,9 @@ class DetectNetModule(lightning.LightningModule):
         """``terms`` with what the teacher says of the same images added to the total."""
         config = self.config
         said = teacher.targets(images.contiguous(memory_format=self.layout))
-        plain = config.loss.model_copy(update={"quality": 0.0, "object_balance": 0.0})
-        learned = focal_giou_loss(logits, distances, said, plain, config.targets, self.order.ranks.mean)
+        learned = focal_giou_loss(
+            logits, distances, said, self._teacher_loss, config.targets, self.order.ranks.mean
+        )
         return LossTerms(
             terms.total + config.loss.teacher_weight * learned.total, terms.coverage, terms.boxes
         )

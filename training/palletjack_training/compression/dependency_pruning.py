@@ -93,26 +93,23 @@ class ChannelGroups:
 
     def __iter__(self) -> Iterator[list[nn.Conv2d]]:
         """Groups in the order of the network, heads left out."""
-        heads, seen = set(_heads(self._network)), set()
-        for layer in self._network.modules():
-            if isinstance(layer, nn.Conv2d) and layer not in heads and layer not in seen:
-                group = self._members(layer)
-                seen.update(group)
-                yield group
+        for makers, _ in self.with_readers():
+            yield makers
 
     def with_readers(self) -> Iterator[tuple[list[nn.Conv2d], list[nn.Conv2d]]]:
         """Each group with the convolutions that read its channels; a depthwise one counts as a maker."""
-        for group in self:
-            yield group, self._convolutions(group[0])[1]
+        heads, seen = set(_heads(self._network)), set()
+        for layer in self._network.modules():
+            if isinstance(layer, nn.Conv2d) and layer not in heads and layer not in seen:
+                makers, readers = self._convolutions(layer)
+                seen.update(makers)
+                yield makers, readers
 
     def keep(self, layer: nn.Conv2d, channels: list[int]) -> None:
         """Keep only ``channels`` of the output of ``layer`` and of all that goes with it."""
         removed = sorted(set(range(layer.out_channels)) - set(channels))
         if removed:
             self._graph.get_pruning_group(layer, self._out, idxs=removed).prune()
-
-    def _members(self, layer: nn.Conv2d) -> list[nn.Conv2d]:
-        return self._convolutions(layer)[0]
 
     def _convolutions(self, layer: nn.Conv2d) -> tuple[list[nn.Conv2d], list[nn.Conv2d]]:
         """Who makes the channels that ``layer`` makes, and who reads them."""
