@@ -41,7 +41,8 @@ class NetworkConfig(Section):
     state dict of the backbone. ``freeze_norm`` keeps the backbone's batch normalization (statistics
     and affine) at those weights; ``statistics`` keeps only the statistics, for training after pruning.
     ``norm_momentum`` is the share by which the other normalizations' running statistics follow each
-    batch (TAO's is 0.01).
+    batch (TAO's is 0.01). ``neck`` is for EfficientNets: ``light`` is depthwise separable, ``path`` has full
+    convolutions and goes down to stride 8 and up again; ``neck_blocks`` are those of each of its levels.
     """
 
     architecture: Literal["efficientnet_lite0", "efficientnet_lite2", "resnet18", "resnet34"] = (
@@ -50,6 +51,7 @@ class NetworkConfig(Section):
     weights: str = "imagenet"
     freeze_norm: bool | Literal["statistics"] = True
     norm_momentum: float = Field(0.03, gt=0, le=1)
+    neck: Literal["light", "path"] = "light"
     neck_channels: int = Field(112, ge=8)
     neck_blocks: int = Field(3, ge=0)
     coverage_bias: float = -4.0
@@ -65,12 +67,20 @@ class NetworkConfig(Section):
 
 
 class TargetConfig(Section):
-    """TAO's rasterization of boxes to the grid. Radii and deadzone as in bbox_rasterizer_config.
+    """What the cells of the grid aim at. Radii and deadzone as in TAO's bbox_rasterizer_config.
+
+    ``assignment: ellipse`` is TAO's rasterization. With ``aligned`` each object is learned by the
+    ``aligned_cells`` cells that find it best already, judged by coverage to the ``score_power`` times IoU to
+    the ``fit_power``, and coverage aims at how good a cell's box is; radii and deadzone mean nothing then.
 
     A ``stride`` of 8, for EfficientNet's networks, finds more small objects. Our own node and DeepStream read
     such a model, TAO and Isaac ROS know 16 only.
     """
 
+    assignment: Literal["ellipse", "aligned"] = "ellipse"
+    aligned_cells: int = Field(10, ge=1)
+    score_power: float = Field(0.5, ge=0)
+    fit_power: float = Field(6.0, gt=0)
     stride: int = Field(16, ge=1)
     box_scale: float = Field(35.0, gt=0)
     box_offset: float = 0.5
@@ -85,9 +95,11 @@ class LossConfig(Section):
     With ``focal_giou`` the box loss is GIoU plus ``side_weight`` times the mean error of the four
     sides relative to the object's size. ``quality`` is how far coverage is to say how good the cell's box
     is: at 1 a cell aims at its target times the IoU of its box, so that the best box of an object has the
-    best score. ``object_balance`` is the power of an object's area in cells by which its cells weigh less: at
-    0 cells count alike, so that an object counts by its area, at 1 objects do. A run with a teacher adds
-    ``teacher_weight`` times the same loss against what the teacher says, which is quality and balance enough.
+    best score. ``positive_coverage`` is the coverage from which on a cell learns its box, of an ellipse or of
+    what a teacher says. ``object_balance`` is the power of an object's area in cells by which its cells weigh
+    less: at 0 cells count alike, so that an object counts by its area, at 1 objects do. A run with a teacher
+    adds ``teacher_weight`` times the same loss against what the teacher says, which is quality and balance
+    enough.
     """
 
     kind: Literal["tao", "focal_giou"] = "focal_giou"
@@ -184,7 +196,7 @@ class QuantizationConfig(Section):
 class ExportConfig(Section):
     """What ``model.json`` says about turning the two tensors into boxes."""
 
-    method: Literal["nms", "dbscan"] = "nms"
+    method: Literal["nms", "plain_nms", "dbscan"] = "nms"
     coverage_threshold: float = Field(0.05, gt=0, lt=1)
     iou_threshold: float = Field(0.5, gt=0, le=1)
     eps: float = Field(0.15, gt=0, le=1)
@@ -230,6 +242,21 @@ class TrainingConfig(Section):
             raise ValueError(
                 f"targets.stride: expected {' or '.join(map(str, strides))} for {self.network.architecture}, "
                 f"found {self.targets.stride}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _aligned_has_its_loss(self) -> TrainingConfig:
+        loss = self.loss
+        if self.targets.assignment == "aligned" and (loss.kind, loss.quality, loss.object_balance) != (
+            "focal_giou",
+            0.0,
+            0.0,
+        ):
+            raise ValueError(
+                "targets.assignment: aligned is quality and balance itself: expected loss.kind focal_giou, "
+                "loss.quality 0 and loss.object_balance 0, found "
+                f"{loss.kind}, {loss.quality} and {loss.object_balance}"
             )
         return self
 

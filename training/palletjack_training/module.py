@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from palletjack_training.assignment import assign_aligned
 from palletjack_training.augment import draw_maps, mosaic, warp_boxes, warp_frames
 from palletjack_training.augment_colour import change_colours, cut_out
 from palletjack_training.config import TrainingConfig
@@ -53,11 +54,14 @@ def runs_in_half(config: TrainingConfig, device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """A step's images (B, 3, H, W) in 0..1 and targets on the device, and its boxes on the host."""
+    """A step's images (B, 3, H, W) in 0..1 and targets on the device, and its boxes on the host.
+
+    Targets are boxes still where it takes the network's outputs to assign them to cells.
+    """
 
     images: Tensor
     boxes: BoxBatch
-    targets: GridTargets
+    targets: GridTargets | BoxBatch
 
     def tensors(self) -> Iterator[Tensor]:
         """Those on the device."""
@@ -248,15 +252,20 @@ class DetectNetModule(lightning.LightningModule):
         logits, distances = self.network(images.contiguous(memory_format=self.layout))
         return logits, distances.unflatten(1, (len(self.config.classes), 4))
 
-    def targets(self, boxes: BoxBatch) -> GridTargets:
-        """Boxes on the host as targets on the device."""
-        return rasterize(
-            boxes.to(self.device), len(self.config.classes), self.config.grid, self.config.targets
-        )
+    def targets(self, boxes: BoxBatch) -> GridTargets | BoxBatch:
+        """Boxes on the host as what the loss needs on the device: aligned targets need the outputs first."""
+        boxes = boxes.to(self.device)
+        if self.config.targets.assignment == "aligned":
+            return boxes
+        return rasterize(boxes, len(self.config.classes), self.config.grid, self.config.targets)
 
-    def loss(self, logits: Tensor, distances: Tensor, targets: GridTargets) -> LossTerms:
-        """The configured loss."""
+    def loss(self, logits: Tensor, distances: Tensor, targets: GridTargets | BoxBatch) -> LossTerms:
+        """The configured loss; ``targets`` as from ``targets``."""
         config = self.config.loss
+        if isinstance(targets, BoxBatch):
+            targets = assign_aligned(logits, distances, targets, self.config.targets)
+            # Every assigned cell learns its box, as much as it has to aim at.
+            config = config.model_copy(update={"positive_coverage": 0.0})
         if config.kind == "focal_giou":
             mean = self.order.ranks.mean if self.training else Ranks().mean
             return focal_giou_loss(logits, distances, targets, config, self.config.targets, mean)

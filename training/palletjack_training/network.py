@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palletjack_training.backbones.conv_norm import ConvNorm, Sum, separable
+from palletjack_training.backbones.conv_norm import ConvNorm
 from palletjack_training.backbones.efficientnet_lite import (
     EfficientNetLite,
     EfficientNetLite0,
@@ -21,6 +20,7 @@ from palletjack_training.backbones.efficientnet_lite import (
 )
 from palletjack_training.backbones.resnet import ResNet, ResNet18, ResNet34
 from palletjack_training.config import TrainingConfig
+from palletjack_training.necks import LightNeck, PathNeck
 
 _BACKBONES: dict[str, type[EfficientNetLite] | type[ResNet]] = {
     "efficientnet_lite0": EfficientNetLite0,
@@ -29,31 +29,7 @@ _BACKBONES: dict[str, type[EfficientNetLite] | type[ResNet]] = {
     "resnet34": ResNet34,
 }
 
-
-class Neck(nn.Module):
-    """Brings strides 8, 16 and 32 to ``stride`` (16 or 8), adds them and lets them mix."""
-
-    def __init__(self, inputs: tuple[int, int, int], width: int, blocks: int, stride: int = 16) -> None:
-        super().__init__()
-        fine, middle, coarse = inputs
-        self.finer = 16 // stride
-        self.fine = nn.Sequential(
-            ConvNorm(fine, fine, 3, stride=stride // 8, groups=fine),
-            ConvNorm(fine, width, 1, activation=None),
-        )
-        self.middle = ConvNorm(middle, width, 1, activation=None)
-        self.coarse = ConvNorm(coarse, width, 1, activation=None)
-        self.add_detail = Sum()
-        self.add_context = Sum(nn.ReLU6)
-        self.mix = nn.Sequential(*(separable(width, width, 5) for _ in range(blocks)))
-
-    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Map features at strides 8, 16 and 32 to (N, width, H / stride, W / stride)."""
-        fine, middle, coarse = self.fine(features[0]), self.middle(features[1]), self.coarse(features[2])
-        if self.finer > 1:
-            middle = F.interpolate(middle, scale_factor=float(self.finer), mode="nearest")
-        context = F.interpolate(coarse, scale_factor=2.0 * self.finer, mode="nearest")
-        return self.mix(self.add_context(self.add_detail(fine, middle), context))
+_NECKS: dict[str, type[LightNeck] | type[PathNeck]] = {"light": LightNeck, "path": PathNeck}
 
 
 class DetectNet(nn.Module):
@@ -65,12 +41,13 @@ class DetectNet(nn.Module):
         self.classes = len(config.classes)
         self.backbone = _BACKBONES[network.architecture]()
         if isinstance(self.backbone, EfficientNetLite):
-            self.neck: Neck | None = Neck(
+            neck = _NECKS[network.neck](
                 self.backbone.channels, network.neck_channels, network.neck_blocks, config.targets.stride
             )
-            width = network.neck_channels
-            self.coverage_tower: nn.Module = separable(width, width)
-            self.box_tower: nn.Module = separable(width, width)
+            self.neck: LightNeck | PathNeck | None = neck
+            self.coverage_tower: nn.Module = neck.tower()
+            self.box_tower: nn.Module = neck.tower()
+            width = neck.tower_channels
         else:
             self.neck = None
             width = self.backbone.channels[-1]

@@ -98,21 +98,28 @@ def rasterize(batch: BoxBatch, classes: int, grid: tuple[int, int], config: Targ
     owner = torch.stack([item[1] for item in painted], dim=1)
 
     at = owner.clamp_min(0).flatten(1)
-    box = boxes.gather(1, at[..., None].expand(-1, -1, 4)).unflatten(1, owner.shape[1:])
     has_owner = owner >= 0
-    x, y = reference_points(grid, config, boxes.device)
-    distances = torch.stack(
-        (x - box[..., 0], y[:, None] - box[..., 1], box[..., 2] - x, box[..., 3] - y[:, None]), dim=2
-    )
     box_weight = inverse_area.gather(1, at).unflatten(1, owner.shape[1:]) * coverage
     original = order.gather(1, at).unflatten(1, owner.shape[1:])
     return GridTargets(
         coverage=coverage,
-        boxes=(distances / config.box_scale) * has_owner[:, :, None],
+        boxes=distances_to_owner(boxes, owner, config) * has_owner[:, :, None],
         box_weight=box_weight,
         owner=torch.where(has_owner, original, -1),
-        counted=has_owner | ~_touched(boxes, labels == IGNORED, grid, config)[:, None],
+        counted=has_owner | ~touched(boxes, labels == IGNORED, grid, config)[:, None],
     )
+
+
+def distances_to_owner(boxes: Tensor, owner: Tensor, config: TargetConfig) -> Tensor:
+    """Distances (B, C, 4, R, K) of each cell to the sides of its owner's box, over the box scale.
+
+    ``boxes`` (B, M, 4), ``owner`` (B, C, R, K) rows of it; what a cell of the row -1 gets means nothing.
+    """
+    at = owner.clamp_min(0).flatten(1)
+    box = boxes.gather(1, at[..., None].expand(-1, -1, 4)).unflatten(1, owner.shape[1:])
+    x, y = reference_points((owner.shape[-2], owner.shape[-1]), config, boxes.device)
+    sides = (x - box[..., 0], y[:, None] - box[..., 1], box[..., 2] - x, box[..., 3] - y[:, None])
+    return torch.stack(sides, dim=2) / config.box_scale
 
 
 def _ellipse_shares(
@@ -170,7 +177,7 @@ def _paint(present: Tensor, inside: Tensor, area: Tensor) -> tuple[Tensor, Tenso
     return coverage, owner
 
 
-def _touched(boxes: Tensor, chosen: Tensor, grid: tuple[int, int], config: TargetConfig) -> Tensor:
+def touched(boxes: Tensor, chosen: Tensor, grid: tuple[int, int], config: TargetConfig) -> Tensor:
     """Cells (B, R, K) that overlap any of the chosen boxes."""
     rows, columns = grid
     x = torch.arange(columns, device=boxes.device) * config.stride

@@ -244,7 +244,7 @@ def _refuse_mismatch(found: TrainingConfig, wanted: TrainingConfig, path: Path) 
 
 def _network_of(weights: Weights, config: TrainingConfig, origin: str) -> DetectNet:
     """The network of ``weights``, as narrow as they are. WeightsError if it is not the configured one."""
-    for field in ("architecture", "neck_channels", "neck_blocks"):
+    for field in ("architecture", "neck", "neck_channels", "neck_blocks"):
         ours, theirs = getattr(config.network, field), getattr(weights.config.network, field)
         if ours != theirs:
             raise WeightsError(
