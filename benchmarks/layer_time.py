@@ -27,7 +27,17 @@ from result_file import write_result
 
 from palletjack_detection.model_folder import ModelFolderError, load_model_spec
 
-TERMS = ("pointwise_mac", "depthwise_mac_3", "depthwise_mac_5", "full_mac", "output_value", "input_value")
+TERMS = (
+    "pointwise_mac",
+    "depthwise_mac_3",
+    "depthwise_mac_5",
+    "first_mac",
+    "full_mac",
+    "output_value",
+    "input_value",
+)
+# A convolution of no more inputs is the one that reads the image.
+_IMAGE_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,8 @@ def work_of(node: onnx.NodeProto, read: list[int], written: list[int]) -> tuple[
     if groups > 1:
         work["depthwise_mac_3" if kernel <= 3 else "depthwise_mac_5"] = macs
     else:
-        work["pointwise_mac" if kernel == 1 else "full_mac"] = macs
+        full = "first_mac" if read[3] <= _IMAGE_CHANNELS else "full_mac"
+        work["pointwise_mac" if kernel == 1 else full] = macs
         work["output_value"], work["input_value"] = float(np.prod(written[1:])), float(np.prod(read[1:]))
     return tuple(float(work[term]) for term in TERMS)
 

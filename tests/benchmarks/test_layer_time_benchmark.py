@@ -119,7 +119,11 @@ def test_the_script_fits_and_writes(
         ),
         (
             *(3, 1, [1, 8, 10, 4], [1, 4, 5, 32]),
-            {"full_mac": 9 * 4 * 32 * 20, "output_value": 32 * 20, "input_value": 4 * 80},
+            {"first_mac": 9 * 4 * 32 * 20, "output_value": 32 * 20, "input_value": 4 * 80},
+        ),
+        (
+            *(3, 1, [1, 8, 10, 16], [1, 8, 10, 32]),
+            {"full_mac": 9 * 16 * 32 * 80, "output_value": 32 * 80, "input_value": 16 * 80},
         ),
     ],
 )
@@ -137,15 +141,15 @@ def test_work_is_counted_by_kind(
 
 
 def test_the_fit_finds_known_picoseconds(layer_time: ModuleType) -> None:
-    known = np.array([2.6, 60.0, 37.0, 15.6, 127.0, 69.0])
+    known = np.array([2.6, 60.0, 37.0, 15.6, 2.7, 127.0, 69.0])
     rng = np.random.default_rng(0)
     layers = []
-    for number in range(24):
+    for number in range(30):
         terms = np.zeros(len(known))
-        kind = number % 4
+        kind = number % 5
         terms[kind] = rng.uniform(1e6, 1e8)
-        if kind in (0, 3):
-            terms[4:] = rng.uniform(1e5, 1e6, 2)
+        if kind in (0, 3, 4):
+            terms[5:] = rng.uniform(1e5, 1e6, 2)
         layers.append(layer_time.TimedLayer(f"layer {number}", tuple(terms), float(terms @ known) / 1e6))
     document = layer_time.fit(layers)
     assert list(document["picoseconds"].values()) == pytest.approx(list(known), rel=1e-3)

@@ -59,8 +59,8 @@ class Residual(nn.Module):
 class PathNeck(nn.Module):
     """Context goes down to the finest stride, then detail up again to ``stride`` (Liu et al. 2018, PANet).
 
-    Full convolutions throughout: INT8 kernels multiply and add in a 3x3 convolution some twenty times as
-    fast as in a depthwise one, so at the same time it computes ten times as much as the light neck. Stride 8
+    Full convolutions throughout: INT8 kernels of a processor take a tenth to a twentieth of the time for a
+    multiply-accumulate of theirs that they take for a depthwise one (``compression/layer_time.py``). Stride 8
     has half the ``width``. ``blocks`` is the number of residual blocks at each level.
     """
 
