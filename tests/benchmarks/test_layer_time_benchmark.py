@@ -42,7 +42,7 @@ def layer_time(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def quantized_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
     """A model folder with INT8, and the multiply-accumulates of its rounded convolutions by their names."""
     torch.set_num_threads(1)
-    config = load_config("palletjack_lite", SMALL)
+    config = load_config("palletjack_light", SMALL)
     network, images = settled_network(config, spread_coverage=True)
     quantize_network(network, config.quantization, list(images[:, None]), torch.device("cpu"))
     macs: dict[str, int] = {}

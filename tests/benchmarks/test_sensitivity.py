@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights whose cells differ, and two labelled images."""
     place = tmp_path_factory.mktemp("sensitivity")
     torch.set_num_threads(1)
-    config = load_config("palletjack_lite", SMALL)
+    config = load_config("palletjack_light", SMALL)
     network, _ = settled_network(config, spread_coverage=True)
     save_weights(Weights(config, network.state_dict()), place / "weights.pt")
     rng = np.random.default_rng(1)

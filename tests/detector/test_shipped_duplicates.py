@@ -70,5 +70,7 @@ def test_no_object_is_found_twice_in_any_precision(model: Path, photos: GroundTr
 def test_the_metric_sees_duplicates_where_nothing_is_clustered(
     model: Path, photos: GroundTruth, tmp_path: Path
 ) -> None:
-    result = count(with_clustering(model, tmp_path / "loose", method="nms", iou_threshold=0.999), photos)
+    result = count(
+        with_clustering(model, tmp_path / "loose", method="plain_nms", iou_threshold=0.999), photos
+    )
     assert result["objects_detected_more_than_once"] > 5

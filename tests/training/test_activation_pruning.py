@@ -33,7 +33,7 @@ from palletjack_training.network import DetectNet  # noqa: E402
 from palletjack_training.weights_file import Weights, load_weights, save_weights  # noqa: E402
 
 CONFIG = load_config(
-    "palletjack_lite",
+    "palletjack_light",
     [
         *("input.width=192", "input.height=128", "network.weights=none", "network.freeze_norm=false"),
         *("network.neck_channels=32", "network.neck_blocks=1"),
@@ -180,6 +180,28 @@ def test_channels_left_keep_their_mean_and_deviation() -> None:
     assert before.shape[0] == after.shape[0], "this layer's channels all stay in this case"
     torch.testing.assert_close(after.mean(1), before.mean(1), rtol=0.01, atol=0.01)
     torch.testing.assert_close(after.std(1), before.std(1), rtol=0.02, atol=0.01)
+
+
+def test_a_neck_of_full_convolutions_is_pruned_as_one_network() -> None:
+    """Shortcuts tie its layers together; what is left still runs, and its weights make it again."""
+    config = load_config(
+        "palletjack_lite",
+        [
+            *("input.width=192", "input.height=128", "network.weights=none", "network.freeze_norm=false"),
+            "network.neck_channels=32",
+        ],
+    )
+    network, images = settled_network(config, spread_coverage=True)
+    full = relative_time(network)
+    prune_by_activation(network, images, lambda pruned: relative_time(pruned) <= 0.7 * full, TimeCost())
+    assert relative_time(network) <= 0.7 * full
+    assert network.neck is not None
+    narrowed = [layer.out_channels for layer in network.neck.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert min(narrowed) < 32
+    again = rebuild_network(config, network.state_dict()).eval()
+    with torch.no_grad():
+        for ours, theirs in zip(again(images), network.eval()(images), strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 def test_pruning_for_time_saves_more_time_than_pruning_for_work() -> None:

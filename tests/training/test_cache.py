@@ -25,7 +25,7 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def config() -> TrainingConfig:
-    return load_config("palletjack_lite", ["input.width=192", "input.height=128"])
+    return load_config("palletjack_light", ["input.width=192", "input.height=128"])
 
 
 def opened(folders: list[Path], config: TrainingConfig, cache: Path) -> FrameCache:

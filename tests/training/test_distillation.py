@@ -25,7 +25,7 @@ SMALL = [
 
 
 def small(*changes: str) -> TrainingConfig:
-    return load_config("palletjack_lite", [*SMALL, *changes])
+    return load_config("palletjack_light", [*SMALL, *changes])
 
 
 def test_a_network_has_nothing_to_learn_from_itself() -> None:

@@ -44,12 +44,16 @@ def random_weights(config: TrainingConfig) -> Weights:
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
-    return random_weights(load_config("palletjack_lite", SMALL))
+    return random_weights(load_config("palletjack_light", SMALL))
 
 
 @pytest.mark.parametrize(
     ("name", "extra"),
-    [("palletjack_lite", []), ("palletjack_resnet18", ["classes=[palletjack, forklift]"])],
+    [
+        ("palletjack_lite", ["network.neck_channels=32"]),
+        ("palletjack_light", []),
+        ("palletjack_resnet18", ["classes=[palletjack, forklift]"]),
+    ],
 )
 def test_onnx_has_the_contract_and_the_numbers_of_the_network(
     tmp_path: Path, name: str, extra: list[str]

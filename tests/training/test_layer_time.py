@@ -9,6 +9,7 @@ pytest.importorskip("torch_pruning")
 
 from palletjack_training.compression.dependency_pruning import plain_norms, relative_time  # noqa: E402
 from palletjack_training.compression.layer_time import (  # noqa: E402
+    OUTPUT_VALUE,
     ChannelCost,
     MacCost,
     Positions,
@@ -19,18 +20,18 @@ from palletjack_training.compression.layer_time import (  # noqa: E402
 from palletjack_training.config import load_config  # noqa: E402
 from palletjack_training.network import build_network  # noqa: E402
 
-FLAGSHIP = load_config("palletjack_lite", ["network.weights=none", "network.freeze_norm=false"])
+LIGHT = load_config("palletjack_light", ["network.weights=none", "network.freeze_norm=false"])
 
 
-def test_the_flagship_takes_what_was_measured() -> None:
+def test_the_light_network_takes_what_was_measured() -> None:
     """ONNX Runtime's profile of its convolutions on the Xeon: 37.3 ms."""
-    network = build_network(FLAGSHIP, load_weights=False).eval()
+    network = build_network(LIGHT, load_weights=False).eval()
     assert network_time(network, 960, 544) == pytest.approx(36.5, rel=0.05)
 
 
 def test_time_is_the_same_with_frozen_normalization() -> None:
     """Such layers do not call their convolutions; one that was passed over would cost nothing."""
-    network = build_network(FLAGSHIP, load_weights=False).eval()
+    network = build_network(LIGHT, load_weights=False).eval()
     time = relative_time(network)
     network.freeze_backbone_norm()
     assert relative_time(network) == time
@@ -78,3 +79,16 @@ def test_the_channels_of_an_image_count_as_four() -> None:
     positions = Positions(100, 25)
     assert TimeCost().of_output(three, positions) == TimeCost().of_output(four, positions)
     assert MacCost().of_output(three, positions) < MacCost().of_output(four, positions)
+
+
+def test_a_full_convolution_takes_what_as_many_pointwise_macs_do_and_the_stem_more() -> None:
+    """The image has too few channels for kernels that multiply by fours."""
+    full = torch.nn.Conv2d(32, 16, 3, padding=1)
+    pointwise = torch.nn.Conv2d(9 * 32, 16, 1)
+    stem = torch.nn.Conv2d(3, 16, 3, padding=1)
+    assert full.weight.numel() == pointwise.weight.numel()
+    cost, positions = TimeCost(), Positions(64, 64)
+    output = 64 * OUTPUT_VALUE
+    macs = [cost.of_output(layer, positions) - output for layer in (full, pointwise, stem)]
+    assert macs[0] == pytest.approx(macs[1], rel=0.1)
+    assert macs[2] / 4 > 5 * macs[0] / 32

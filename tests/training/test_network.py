@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,15 @@ from palletjack_training.backbones.efficientnet_lite import (  # noqa: E402
 )
 from palletjack_training.config import ConfigError, load_config, shipped_configs  # noqa: E402
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout  # noqa: E402
+from palletjack_training.necks import PathNeck  # noqa: E402
 from palletjack_training.network import DetectNet, build_network  # noqa: E402
+from palletjack_training.trainer import _network_of  # noqa: E402
+from palletjack_training.weights_file import (  # noqa: E402
+    Weights,
+    WeightsError,
+    load_weights,
+    save_weights,
+)
 
 SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.freeze_norm=false"]
 needs_weights = pytest.mark.skipif(
@@ -62,8 +71,8 @@ def test_outputs_lie_on_the_stride_16_grid(name: str) -> None:
 
 def test_a_finer_grid_takes_the_same_weights() -> None:
     """Stride 8 changes no kernel: weights of either grid start the other; what cannot be so fine says so."""
-    coarse = build_network(load_config("palletjack_lite", SMALL)).eval()
-    fine = build_network(load_config("palletjack_lite", [*SMALL, "targets.stride=8"])).eval()
+    coarse = build_network(load_config("palletjack_light", SMALL)).eval()
+    fine = build_network(load_config("palletjack_light", [*SMALL, "targets.stride=8"])).eval()
     fine.load_state_dict(coarse.state_dict())
     with torch.no_grad():
         coverage, boxes = fine(torch.rand(1, 3, 96, 128))
@@ -136,7 +145,7 @@ def test_frozen_layer_equals_the_unfrozen_one_and_gets_the_same_gradient() -> No
 
 
 def test_frozen_normalization_stays_through_training() -> None:
-    network = DetectNet(load_config("palletjack_lite", SMALL))
+    network = DetectNet(load_config("palletjack_light", SMALL))
     network.freeze_backbone_norm()
     before = {
         name: tensor.clone() for name, tensor in network.backbone.state_dict().items() if "norm" in name
@@ -156,7 +165,7 @@ def test_frozen_normalization_stays_through_training() -> None:
 
 def test_either_layout_gives_the_same_and_the_faster_is_kept() -> None:
     torch.manual_seed(0)
-    network = build_network(load_config("palletjack_lite", SMALL))
+    network = build_network(load_config("palletjack_light", SMALL))
     picture = torch.rand(1, 3, 64, 64)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     seconds = use_fastest_layout(network.train(), picture, half=False)
@@ -216,3 +225,44 @@ def test_a_frozen_layer_notices_what_is_written_to_its_normalization() -> None:
         fresh(picture)
     fresh(picture).sum().backward()
     assert fresh.conv.weight.grad is not None
+
+
+PATH_NECK = ["network.neck=path", "network.neck_channels=32", "network.neck_blocks=1"]
+
+
+@pytest.mark.parametrize(("stride", "grid"), [(16, (6, 8)), (8, (12, 16))])
+def test_the_path_neck_reaches_either_grid(stride: int, grid: tuple[int, int]) -> None:
+    config = load_config("palletjack_light", [*SMALL, *PATH_NECK, f"targets.stride={stride}"])
+    network = build_network(config).eval()
+    with torch.no_grad():
+        coverage, boxes = network(torch.rand(2, 3, 96, 128))
+    assert coverage.shape == (2, 1, *grid)
+    assert boxes.shape == (2, 4, *grid)
+    depthwise = [
+        name
+        for name, layer in network.named_modules()
+        if isinstance(layer, torch.nn.Conv2d) and layer.groups > 1 and not name.startswith("backbone")
+    ]
+    assert not depthwise
+
+
+def test_the_path_neck_carries_detail_of_stride_8_up_to_stride_16() -> None:
+    """Every level reaches the grid: a change of any of the three features changes the output."""
+    torch.manual_seed(0)
+    neck = PathNeck((8, 16, 24), 32, 1).eval()
+    features = torch.rand(1, 8, 16, 16), torch.rand(1, 16, 8, 8), torch.rand(1, 24, 4, 4)
+    with torch.no_grad():
+        plain = neck(features)
+        assert plain.shape == (1, 32, 8, 8)
+        for level in range(3):
+            changed = list(features)
+            changed[level] = torch.rand_like(changed[level])
+            assert not torch.allclose(neck((changed[0], changed[1], changed[2])), plain)
+
+
+def test_weights_of_another_neck_are_refused(tmp_path: Path) -> None:
+    light = load_config("palletjack_light", [*SMALL, "network.neck_channels=32"])
+    path = load_config("palletjack_light", [*SMALL, *PATH_NECK])
+    save_weights(Weights(light, build_network(light).state_dict(), {}), tmp_path / "light.pt")
+    with pytest.raises(WeightsError, match=r"neck: expected 'path', found 'light'"):
+        _network_of(load_weights(tmp_path / "light.pt"), path, "light.pt: ")

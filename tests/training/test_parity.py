@@ -34,7 +34,7 @@ SMALL = ["input.width=128", "input.height=96", "network.weights=none", "network.
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with weights.pt, the model exported from them, a changed variant, and a data set."""
     folder = tmp_path_factory.mktemp("parity")
-    config = load_config("palletjack_lite", [*SMALL, *THIN])
+    config = load_config("palletjack_light", [*SMALL, *THIN])
     network, _ = settled_network(config, spread_coverage=True)
     weights = Weights(config, network.state_dict())
     save_weights(weights, folder / "weights.pt")
@@ -131,7 +131,7 @@ def test_the_node_is_compared_with_the_file_that_it_runs(
 
 
 def test_a_checkpoint_of_another_network_is_refused(exported: Path, tmp_path: Path) -> None:
-    config = load_config("palletjack_lite", [*SMALL, "classes=[forklift]"])
+    config = load_config("palletjack_light", [*SMALL, "classes=[forklift]"])
     save_weights(Weights(config, build_network(config).state_dict()), tmp_path / "other.pt")
     code, text = run(exported, checkpoint=str(tmp_path / "other.pt"))
     assert code == 1

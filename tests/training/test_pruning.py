@@ -133,14 +133,17 @@ def test_tao_counts_are_rounded_up_and_have_a_floor() -> None:
 
 
 def test_tao_rule_refuses_depthwise_networks() -> None:
-    network = build_network(load_config("palletjack_lite", LITE), load_weights=False)
+    network = build_network(load_config("palletjack_light", LITE), load_weights=False)
     with pytest.raises(PruningError, match="expected a ResNet, found the grouped convolution"):
         prune_by_tao_rule(network, TaoRule())
 
 
-@pytest.mark.parametrize("scope", ["global", "uniform"])
-def test_dependent_channels_go_together_to_a_share_of_macs(scope: str) -> None:
-    config = load_config("palletjack_lite", LITE)
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [("global", "palletjack_light"), ("uniform", "palletjack_light"), ("global", "palletjack_lite")],
+)
+def test_dependent_channels_go_together_to_a_share_of_macs(scope: str, name: str) -> None:
+    config = load_config(name, LITE)
     network = uneven(build_network(config, load_weights=False))
     full, stem = relative_macs(network), network.backbone.stem.conv.weight.detach().clone()
     prune_by_dependency(network, lambda n: relative_macs(n) <= 0.6 * full, scope=scope)  # type: ignore[arg-type]
@@ -164,7 +167,7 @@ def test_dependent_channels_go_together_to_a_share_of_macs(scope: str) -> None:
 
 def test_importance_counts_normalization() -> None:
     """A channel that its normalization makes small goes, however large its kernel is."""
-    network = build_network(load_config("palletjack_lite", LITE), load_weights=False)
+    network = build_network(load_config("palletjack_light", LITE), load_weights=False)
     block = network.backbone.stages[3][0]  # type: ignore[union-attr, index]
     with torch.no_grad():
         for layer in (block.expand, block.depthwise):
@@ -180,7 +183,7 @@ def test_importance_counts_normalization() -> None:
 
 
 def test_frozen_normalization_stays_frozen_and_folds(tmp_path: Path) -> None:
-    config = load_config("palletjack_lite", ["input.width=192", "input.height=128", "network.neck_blocks=0"])
+    config = load_config("palletjack_light", ["input.width=192", "input.height=128", "network.neck_blocks=0"])
     network = build_network(config, load_weights=False)
     full = relative_macs(network)
     prune_by_dependency(network, lambda n: relative_macs(n) <= 0.7 * full)
@@ -196,7 +199,7 @@ def test_frozen_normalization_stays_frozen_and_folds(tmp_path: Path) -> None:
     assert narrow.backbone.stem.conv.weight.grad is not None
 
 
-def saved(tmp_path: Path, name: str = "palletjack_lite", extra: list[str] | None = None) -> Path:
+def saved(tmp_path: Path, name: str = "palletjack_light", extra: list[str] | None = None) -> Path:
     config = load_config(name, extra or LITE)
     network = uneven(build_network(config, load_weights=False))
     path = tmp_path / "weights.pt"
@@ -258,8 +261,8 @@ def test_the_command_and_its_errors(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_network_is_no_pruned_one(tmp_path: Path) -> None:
-    two = load_config("palletjack_lite", [*LITE, "classes=[palletjack, forklift]"])
-    one = build_network(load_config("palletjack_lite", LITE), load_weights=False)
+    two = load_config("palletjack_light", [*LITE, "classes=[palletjack, forklift]"])
+    one = build_network(load_config("palletjack_light", LITE), load_weights=False)
     with pytest.raises(WeightsError, match=r"x\.pt: weights of another network.*"):
         rebuild_network(two, one.state_dict(), "x.pt: ")
     other = build_network(load_config("palletjack_resnet18", SMALL), load_weights=False)

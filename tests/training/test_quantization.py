@@ -46,6 +46,7 @@ from palletjack_training.weights_file import (  # noqa: E402
 
 SMALL = ["input.width=192", "input.height=128", "network.weights=none", "network.freeze_norm=false"]
 LITE = [*SMALL, "network.neck_channels=32", "network.neck_blocks=1"]
+PATH = [*SMALL, "network.neck_channels=32"]
 
 
 def quantized(name: str, extra: list[str]) -> tuple[TrainingConfig, DetectNet]:
@@ -73,7 +74,7 @@ def quantized(name: str, extra: list[str]) -> tuple[TrainingConfig, DetectNet]:
 
 @pytest.fixture(scope="module")
 def lite() -> tuple[TrainingConfig, DetectNet]:
-    return quantized("palletjack_lite", LITE)
+    return quantized("palletjack_light", LITE)
 
 
 def test_what_is_rounded_and_what_is_not(lite: tuple[TrainingConfig, DetectNet]) -> None:
@@ -99,7 +100,7 @@ def test_folding_changes_nothing_before_rounding() -> None:
 
 
 def test_unknown_names_and_missing_ranges_are_refused(lite: tuple[TrainingConfig, DetectNet]) -> None:
-    config = load_config("palletjack_lite", LITE)
+    config = load_config("palletjack_light", LITE)
     network = build_network(config, load_weights=False)
     with pytest.raises(QuantizationError, match=r"keep_float: .*'coverge'; did you mean 'coverage'"):
         quantize.add_quantizers(network, ["coverge"])
@@ -167,12 +168,14 @@ def test_a_wrong_scale_of_one_layer_is_noticed(
         assert "stages.3" in difference.layer
 
 
-@pytest.mark.parametrize("name", ["palletjack_lite", "palletjack_resnet18"])
+@pytest.mark.parametrize("name", ["palletjack_light", "palletjack_lite", "palletjack_resnet18"])
 def test_onnx_runtime_stays_in_int8(
     name: str, lite: tuple[TrainingConfig, DetectNet], tmp_path: Path
 ) -> None:
     """Only the heads are left in FP32, and only what leads into them is converted."""
-    config, network = lite if name == "palletjack_lite" else quantized(name, SMALL)
+    config, network = (
+        lite if name == "palletjack_light" else quantized(name, PATH if name == "palletjack_lite" else SMALL)
+    )
     files = write_graphs(network, config, tmp_path)
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -201,7 +204,7 @@ def test_the_same_weights_give_the_same_bytes(lite: tuple[TrainingConfig, Detect
 
 
 def test_a_channel_of_zeros_with_a_bias_survives(tmp_path: Path) -> None:
-    config, network = quantized("palletjack_lite", LITE)
+    config, network = quantized("palletjack_light", LITE)
     stem = network.backbone.stem
     with torch.no_grad():
         stem.weight[3] = 0  # type: ignore[union-attr, index]
@@ -236,7 +239,7 @@ def test_a_model_folder_holds_all_forms(lite: tuple[TrainingConfig, DetectNet], 
     assert json.loads((tmp_path / "back/cal.json").read_text())["tensor_scales"] == scales
 
     # An FP32 model in its place takes the ranges away.
-    plain = load_config("palletjack_lite", LITE)
+    plain = load_config("palletjack_light", LITE)
     state = build_network(plain, load_weights=False).state_dict()
     export_model(Weights(plain, state), tmp_path / "model", "mine")
     assert not (tmp_path / "model/cal.json").exists()
@@ -289,7 +292,7 @@ def test_the_whole_chain(tmp_path: Path, write_frames: Callable) -> None:
         "network.norm_momentum=0.3",
         "trainer.backbone_lr_factor=1",
     ]
-    small = load_config("palletjack_lite", [*LITE, *quiet, "trainer.steps=60"])
+    small = load_config("palletjack_light", [*LITE, *quiet, "trainer.steps=60"])
     run_training(small, RunRequest(data, tmp_path / "dense"))
     prune_weights(tmp_path / "dense/weights.pt", tmp_path / "pruned.pt", PruneRequest(macs=0.6))
     tuned = run_training(small, RunRequest(data, tmp_path / "tuned", initial=tmp_path / "pruned.pt"))
@@ -300,7 +303,7 @@ def test_the_whole_chain(tmp_path: Path, write_frames: Callable) -> None:
         "quantization.calibration_frames=8",
         "schedule.learning_rate=2e-4",
     ]
-    qat = load_config("palletjack_lite", [*LITE, *quiet, *options, "trainer.steps=8"])
+    qat = load_config("palletjack_light", [*LITE, *quiet, *options, "trainer.steps=8"])
     with pytest.raises(WeightsError, match="stem"):
         run_training(small, RunRequest(data, tmp_path / "x", initial=_with_wrong_stem(tmp_path)))
     initial = tmp_path / "tuned/weights.pt"
@@ -338,7 +341,7 @@ def _with_wrong_stem(folder: Path) -> Path:
 
 def test_the_commands_quantize_and_its_errors(tmp_path: Path, write_frames: Callable) -> None:
     write_frames(tmp_path / "set", 4)
-    config = load_config("palletjack_lite", LITE)
+    config = load_config("palletjack_light", LITE)
     network = build_network(config, load_weights=False)
     save_weights(Weights(config, network.state_dict(), {"steps": 1}), tmp_path / "w.pt")
 

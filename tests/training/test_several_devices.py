@@ -34,7 +34,7 @@ from palletjack_training.trainer import RunRequest, run_training  # noqa: E402
 
 
 def small(*changes: str) -> TrainingConfig:
-    return load_config("palletjack_lite", [*SMALL, "trainer.precision=32-true", *changes])
+    return load_config("palletjack_light", [*SMALL, "trainer.precision=32-true", *changes])
 
 
 @pytest.fixture(autouse=True)

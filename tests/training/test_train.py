@@ -47,7 +47,7 @@ SMALL = [
 
 
 def small(*changes: str) -> TrainingConfig:
-    return load_config("palletjack_lite", [*SMALL, *changes])
+    return load_config("palletjack_light", [*SMALL, *changes])
 
 
 def iou(first: np.ndarray, second: tuple[int, int, int, int]) -> float:
@@ -368,12 +368,12 @@ def test_the_result_is_the_average_and_the_training_goes_on_from_the_weights(
 )
 def test_bad_fields_are_refused_with_their_path(override: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        load_config("palletjack_lite", [override])
+        load_config("palletjack_light", [override])
 
 
 def test_bad_config_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="palletjack_lite"):
-        load_config("palletjack_light")
+        load_config("palletjack_heavy")
     path = tmp_path / "mine.yaml"
     path.write_text("- a\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml: expected a mapping"):
@@ -385,6 +385,7 @@ def test_bad_config_files_are_refused(tmp_path: Path) -> None:
 
 def test_shipped_configurations_build() -> None:
     assert shipped_configs() == [
+        "palletjack_light",
         "palletjack_lite",
         "palletjack_lite2",
         "palletjack_resnet18",

@@ -24,6 +24,9 @@ IntArray = NDArray[np.int64]
 _MOST_FOR_NMS = 1000
 # Chosen on 200 held-out frames: AP50:95 of the shipped model 0.46 instead of 0.44 with 1, AP50 alike.
 _FUSING_POWER = 4
+# Of Gaussian soft suppression, in squared IoU; the value of its paper. Of some 550 trucks found on 400
+# held-out frames 2 have two boxes with it, 13 without, and the best F1 is 0.835 instead of 0.832.
+_DOUBT_WIDTH = 0.5
 _MOST_FOR_DBSCAN = 2048
 _SUPPRESS_AT_ONCE = 16
 
@@ -96,7 +99,8 @@ def cluster_nms(
 
     The best cell takes all cells of its class whose IoU with it reaches ``iou_threshold``, and so on
     down. Averages can come closer together than the cells were, so a second pass drops a box that
-    overlaps a better one by ``iou_threshold``: one object never gets two boxes.
+    overlaps a better one by ``iou_threshold``. One that overlaps a better one by less is another object, or
+    the same one again, as a part or with its neighbour: fused boxes lose score by how far they do.
     """
     parts = []
     candidates = _best(candidates, _MOST_FOR_NMS)
@@ -114,9 +118,10 @@ def cluster_nms(
             boxes = boxes[np.unique(labels, return_index=True)[1]][labels]
         merged = _merge(boxes, weights, labels, int(class_id), score, power=_FUSING_POWER)
         kept = np.unique(_suppress(merged.boxes, iou_threshold), return_index=True)[1]
-        parts.append(
-            Clusters(merged.boxes[kept], merged.scores[kept], merged.class_ids[kept], merged.cells[kept])
-        )
+        boxes, scores = merged.boxes[kept], merged.scores[kept]
+        if fuse:
+            scores = scores * _trust(boxes)
+        parts.append(Clusters(boxes, scores, merged.class_ids[kept], merged.cells[kept]))
     return _concatenate(parts)
 
 
@@ -186,6 +191,16 @@ def _suppress(boxes: FloatArray, iou_threshold: float, seeds: int | None = None)
                 count += 1
         free = free[unlabelled]
     return labels
+
+
+def _trust(boxes: FloatArray) -> FloatArray:
+    """Share (N,) of its score that each box keeps beside the better ones before it, best first.
+
+    exp(-IoU^2 / 0.5) with the better box that it overlaps most: the Gaussian of Soft-NMS (Bodla et al. 2017),
+    of all boxes at once instead of one after the other.
+    """
+    overlap = np.triu(iou_matrix(boxes, boxes), 1).max(axis=0, initial=0.0)
+    return np.exp(-(overlap**2) / _DOUBT_WIDTH).astype(np.float32)
 
 
 def _neighbours(boxes: FloatArray, rule: Callable[[FloatArray], NDArray[np.bool_]]) -> NDArray[np.bool_]:
