@@ -1,6 +1,6 @@
 """The training configuration: a YAML file checked field by field.
 
-A configuration is data only. Every field has a default that trains the shipped network, an unknown
+A configuration is data only. Every field has a default (of the light network), an unknown
 key is refused with its full path and the nearest valid name, and the resolved configuration is
 written beside the weights, so that a run can be repeated from its own folder.
 """
