@@ -196,7 +196,7 @@ class QuantizationConfig(Section):
 class ExportConfig(Section):
     """What ``model.json`` says about turning the two tensors into boxes."""
 
-    method: Literal["nms", "plain_nms", "dbscan"] = "nms"
+    method: Literal["nms", "dbscan"] = "nms"
     coverage_threshold: float = Field(0.05, gt=0, lt=1)
     iou_threshold: float = Field(0.5, gt=0, le=1)
     eps: float = Field(0.15, gt=0, le=1)

@@ -117,6 +117,8 @@ class DetectNetModule(lightning.LightningModule):
         self.last_images: tuple[Tensor, BoxBatch] | None = None
         self.last_terms: LossTerms | None = None
         self.teacher: Teacher | None = None
+        # Every assigned cell learns its box, as much as it has to aim at.
+        self._aligned_loss = config.loss.model_copy(update={"positive_coverage": 0.0})
         # What a teacher says is of its boxes' quality already, and balanced as it learned it.
         self._teacher_loss = config.loss.model_copy(update={"quality": 0.0, "object_balance": 0.0})
         self.layout = layout_of(network)
@@ -264,8 +266,7 @@ class DetectNetModule(lightning.LightningModule):
         config = self.config.loss
         if isinstance(targets, BoxBatch):
             targets = assign_aligned(logits, distances, targets, self.config.targets)
-            # Every assigned cell learns its box, as much as it has to aim at.
-            config = config.model_copy(update={"positive_coverage": 0.0})
+            config = self._aligned_loss
         if config.kind == "focal_giou":
             mean = self.order.ranks.mean if self.training else Ranks().mean
             return focal_giou_loss(logits, distances, targets, config, self.config.targets, mean)
