@@ -82,7 +82,9 @@ class TruckSection(TruckRanges, Section):
     """Pallet trucks: how many, how they stand, how large they appear, and (from TruckRanges) what they are.
 
     ``count`` weighs the number in a frame that has any. ``box_height_px`` is the aim for an upright truck's
-    box, at 544 rows. ``upright`` is the share of parked trucks whose tiller stands upright; ``operator_side``
+    box, at 544 rows. ``close`` is the share of frames whose first truck stands right before the camera, as a
+    robot sees it that has stopped: its whole box would be ``close_height_px`` high, and the image's border
+    mostly cuts it. ``upright`` is the share of parked trucks whose tiller stands upright; ``operator_side``
     the share of free-standing ones that turn the operator side to the camera; ``occluded`` the share of
     frames in which something is put before a truck on purpose; ``least_in_sight`` the share of a truck's head
     and tiller that goods and other trucks leave free; ``raised`` the share of inserted trucks that lift their
@@ -111,6 +113,8 @@ class TruckSection(TruckRanges, Section):
     families: FamilyWeights = {"palletjack": 1.0}
     loads: FamilyWeights = {"loaded_pallet": 0.55, "collar_pallet": 0.3, "pallet": 0.08, "pallet_stack": 0.07}
     box_height_px: LogRange = (22.0, 450.0)
+    close: Fraction = 0.0
+    close_height_px: LogRange = (450.0, 1100.0)
     upright: Fraction = 0.7
     operator_side: Fraction = 0.55
     occluded: Fraction = 0.3
@@ -309,7 +313,37 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     tree, source = read_tree(name_or_path)
     if "members" in tree:
         raise RecipeError(f"{source}: expected one recipe, found a mix of recipes")
-    return validated(Recipe, tree, source)
+    return validated(Recipe, _on_its_base(tree, name_or_path, source), source)
+
+
+def _on_its_base(
+    tree: dict[str, Any], name_or_path: str | Path, source: str, above: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return ``tree`` with what it leaves out taken from the recipe that it names as ``base``, if it does.
+
+    Key by key within a section: what is given replaces the base's value, weights as a whole. A base may have a
+    base. Raises RecipeError where one is missing, is a mix or leads back to itself.
+    """
+    if "base" not in tree:
+        return tree
+    base, own = tree["base"], {key: value for key, value in tree.items() if key != "base"}
+    if not isinstance(base, str):
+        raise RecipeError(f"{source}: base: expected the name or file of a recipe, found {base!r}")
+    if source in above:
+        raise RecipeError(f"{source}: base: expected an end, found {' -> '.join((*above, source))}")
+    beside = Path(name_or_path).parent / base
+    found = beside if Path(name_or_path).is_file() and beside.is_file() else base
+    try:
+        tree, origin = read_tree(found)
+    except RecipeError as error:
+        raise RecipeError(f"{source}: base: {error}") from error
+    if "members" in tree:
+        raise RecipeError(f"{source}: base: expected one recipe, found a mix of recipes, {origin}")
+    merged = dict(_on_its_base(tree, found, origin, (*above, source)))
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = {**merged[key], **value} if both else value
+    return merged
 
 
 def read_tree(name_or_path: str | Path) -> tuple[dict[str, Any], str]:

@@ -33,8 +33,8 @@ def assign_aligned(logits: Tensor, distances: Tensor, batch: BoxBatch, config: T
     """Targets for coverage ``logits`` (B, C, R, K) and ``distances`` (B, C, 4, R, K) as they are now.
 
     A cell's alignment with an object is coverage^a * IoU^b (``score_power``, ``fit_power``). Each object
-    takes the ``aligned_cells`` best of the cells whose reference point lies in it; a cell that several of a
-    class take goes to the one that its box fits best. Coverage aims at the alignment, scaled so that the best
+    takes the ``aligned_cells`` best of the cells whose reference point lies in it or near its centre; a cell
+    that several of a class take goes to the one that its box fits best. Coverage aims at the alignment, scaled so that the best
     cell of an object aims at the best IoU that it has. ``box_weight`` equals coverage: objects count alike.
     """
     grid = (logits.shape[-2], logits.shape[-1])
@@ -79,10 +79,10 @@ def _fit_and_score(
 
 
 def _reference_inside(boxes: Tensor, grid: tuple[int, int], config: TargetConfig) -> Tensor:
-    """Cells (B, M, R, K) whose reference point lies in a box, or within half a cell of its centre."""
+    """Cells (B, M, R, K) whose reference point lies in a box, or within ``least_reach`` of its centre."""
     x, y = reference_points(grid, config, boxes.device)
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half = ((boxes[..., 2:] - boxes[..., :2]) / 2).clamp_min(config.stride / 2)
+    half = ((boxes[..., 2:] - boxes[..., :2]) / 2).clamp_min(config.stride * config.least_reach)
     in_x = (x - centre[..., 0, None]).abs() <= half[..., 0, None]
     in_y = (y - centre[..., 1, None]).abs() <= half[..., 1, None]
     return in_y[..., :, None] & in_x[..., None, :]

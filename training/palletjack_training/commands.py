@@ -27,7 +27,8 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     initial: Annotated[
-        Path | None, typer.Option(help="Start from these weights (a snapshot or checkpoint).")
+        Path | None,
+        typer.Option(help="Start from these weights (a snapshot, a checkpoint or a model folder)."),
     ] = None,
     teacher: Annotated[
         Path | None,

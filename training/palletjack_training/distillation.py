@@ -7,6 +7,7 @@ was nearly wrong.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from palletjack_training.targets import GridTargets
 from palletjack_training.weights_file import WeightsError, load_weights
 
 # What a teacher must have in common with the network that learns from it.
-_SHARED = ("classes", "input", "targets")
+_SHARED = ("classes", "input")
+_SHARED_TARGETS = ("assignment", "stride", "box_scale", "box_offset")
 
 
 class Teacher:
@@ -54,8 +56,15 @@ def load_teacher(path: Path, config: TrainingConfig) -> Teacher:
     Raises WeightsError, naming the file, if its outputs would mean something else.
     """
     weights = load_weights(path)
-    for field in _SHARED:
-        ours, theirs = getattr(config, field), getattr(weights.config, field)
-        if ours != theirs:
-            raise WeightsError(f"{path}: teacher: {field}: expected {ours!r}, found {theirs!r}")
+    wanted, found = _meaning(config), _meaning(weights.config)
+    for field, ours in wanted.items():
+        if ours != found[field]:
+            raise WeightsError(f"{path}: teacher: {field}: expected {ours!r}, found {found[field]!r}")
     return Teacher(rebuild_network(weights.config, weights.state, f"{path}: "))
+
+
+def _meaning(config: TrainingConfig) -> dict[str, Any]:
+    """What a network's outputs mean, by field."""
+    return {name: getattr(config, name) for name in _SHARED} | {
+        f"targets.{name}": getattr(config.targets, name) for name in _SHARED_TARGETS
+    }

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
@@ -55,6 +57,7 @@ from palletjack_training.weights_file import Weights, WeightsError, is_quantized
 _FINISH_SECONDS = 10.0
 _STREAMING_WORKERS = 8
 _CALIBRATION_BATCH = 4
+_NORMALIZATION_FRAMES = 24
 _LAYOUTS = (torch.channels_last, torch.contiguous_format)
 _OPTIONAL_PATHS = ("out", "cache_dir", "initial", "teacher")
 _MUST_MATCH = ("classes", "input", "network", "targets", "quantization")
@@ -127,6 +130,8 @@ def _train(
     device = _device(ranks)
     if config.quantization.enabled and (origin is None or not is_quantized(origin.state)):
         _quantize(network, config, data, device)
+    elif origin is not None and origin.folded:
+        _restore_normalization(network, config, data)
     start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
@@ -260,10 +265,22 @@ def _quantize(network: DetectNet, config: TrainingConfig, data: TrainingData, de
     from palletjack_training.compression.quantize import quantize_network
 
     settings = config.quantization
-    chosen = data.taken[draw_frames(len(data.taken), settings.calibration_frames, config.trainer.seed)]
-    batches = evaluation_batches(data.cache, chosen, _CALIBRATION_BATCH)
-    images = (frames.permute(0, 3, 1, 2).float().div_(255) for _, frames in batches)
+    images = _frames_as_seen(config, data, settings.calibration_frames, _CALIBRATION_BATCH)
     quantize_network(network, settings, images, device, lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _restore_normalization(network: DetectNet, config: TrainingConfig, data: TrainingData) -> None:
+    from palletjack_training.model_weights import restore_normalization
+
+    (images,) = _frames_as_seen(config, data, _NORMALIZATION_FRAMES, _NORMALIZATION_FRAMES)
+    restore_normalization(network, images)
+
+
+def _frames_as_seen(config: TrainingConfig, data: TrainingData, count: int, batch: int) -> Iterator[Tensor]:
+    """Some ``count`` training frames without augmentation, in batches (B, 3, H, W) in 0..1."""
+    chosen = data.taken[draw_frames(len(data.taken), count, config.trainer.seed)]
+    for _, frames in evaluation_batches(data.cache, chosen, batch):
+        yield frames.permute(0, 3, 1, 2).float().div_(255)
 
 
 def _position(checkpoint: Path) -> tuple[int, float]:

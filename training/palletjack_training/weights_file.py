@@ -29,11 +29,15 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Weights:
-    """Averaged weights of a run: ``state`` by name, the configuration, and where they come from."""
+    """Averaged weights of a run: ``state`` by name, the configuration, and where they come from.
+
+    ``folded`` says that the normalizations change nothing, for they are in the kernels.
+    """
 
     config: TrainingConfig
     state: dict[str, Tensor]
     provenance: dict[str, Any] = field(default_factory=dict)
+    folded: bool = False
 
 
 def is_quantized(state: Mapping[str, Tensor]) -> bool:
@@ -68,12 +72,17 @@ def save_weights(weights: Weights, path: Path) -> None:
 
 
 def load_weights(path: Path) -> Weights:
-    """Read a weights file, or the averaged weights of a training checkpoint.
+    """Read a weights file, the averaged weights of a training checkpoint, or those of a model folder.
 
     Raises WeightsError, naming the file, for anything else.
     """
+    if path.is_dir():
+        # Imported here: most runs start from no folder, and that module needs this one.
+        from palletjack_training.model_weights import load_model_weights
+
+        return load_model_weights(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: expected a checkpoint or a weights file, found none")
+        raise WeightsError(f"{path}: expected a checkpoint, a weights file or a model folder, found none")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -20,14 +20,15 @@ UPRIGHT_CLEARANCE_M = 1.33
 
 @dataclass(frozen=True)
 class Aim:
-    """Where a truck is wanted: a floor point, its distance, the box height (px) and whether the image's
-    border may cut it."""
+    """Where a truck is wanted: a floor point, its distance, the box height (px), whether the image's border
+    is to cut it, and whether it stands right before the camera, where the border may."""
 
     x: float
     y: float
     distance: float
     height_px: float
     cut: bool
+    close: bool = False
 
 
 Proposal = Iterable[list[Piece]]

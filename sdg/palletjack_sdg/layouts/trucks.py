@@ -20,8 +20,11 @@ from palletjack_sdg.seeding import draw_log_uniform, draw_uniform, draw_weighted
 TRUCK_HEIGHT_M = 1.2
 REFERENCE_ROWS = 544
 FARTHEST_M = 30.0
+NEAREST_M, NEAREST_CLOSE_M = 1.0, 0.8
 AIM_TRIES = 8
 MOST_TRIES = 28
+# After so many in vain the frame does without a truck right before the camera.
+CLOSE_TRIES = 70
 
 
 def place_trucks(stage: Stage, rng: np.random.Generator) -> None:
@@ -31,12 +34,14 @@ def place_trucks(stage: Stage, rng: np.random.Generator) -> None:
     if rng.random() >= section.empty_frames:
         wanted = draw_weighted(rng, section.count)
     stage.notes["trucks_wanted"] = wanted
+    close = section.close > 0 and rng.random() < section.close
     tries, fleet = 0, Fleet(stage, rng)
-    while len(stage.trucks) < wanted and tries < MOST_TRIES * wanted:
+    most = MOST_TRIES * wanted + (CLOSE_TRIES if close else 0)
+    while len(stage.trucks) < wanted and tries < most:
         state = _draw_state(stage, rng)
         for _ in range(7):
             tries += 1
-            aim = draw_aim(stage, rng)
+            aim = draw_aim(stage, rng, close=close and not stage.trucks and tries <= CLOSE_TRIES)
             groups = _with_bags(
                 stage, PROPOSERS[state](stage, aim, fleet, rng, wanted - len(stage.trucks)), rng
             )
@@ -65,18 +70,26 @@ def _draw_state(stage: Stage, rng: np.random.Generator) -> TruckState:
     return draw_weighted(rng, weights)
 
 
-def draw_aim(stage: Stage, rng: np.random.Generator) -> Aim:
-    """Draw an image height on a logarithmic scale and a column, and find the floor point they mean."""
+def draw_aim(stage: Stage, rng: np.random.Generator, *, close: bool = False) -> Aim:
+    """Draw an image height on a logarithmic scale and a column, and find the floor point they mean.
+
+    ``close``: right before the camera, higher than the image as a rule.
+    """
     camera = stage.camera
     if camera is None:
         raise RuntimeError("the camera is placed before the trucks")
-    height_px = draw_log_uniform(rng, stage.recipe.trucks.box_height_px)
+    trucks = stage.recipe.trucks
+    height_px = draw_log_uniform(rng, trucks.close_height_px if close else trucks.box_height_px)
     focal = camera.focal_px * REFERENCE_ROWS / camera.height
-    depth = float(np.clip(focal * TRUCK_HEIGHT_M / height_px, 1.0, FARTHEST_M))
+    nearest = NEAREST_CLOSE_M if close else NEAREST_M
+    depth = float(np.clip(focal * TRUCK_HEIGHT_M / height_px, nearest, FARTHEST_M))
     cut = rng.random() < 0.12
     eye_x, eye_y, _ = stage.eye()
     for _ in range(AIM_TRIES):
-        share = float(rng.choice([-0.02, 1.02])) if cut else draw_uniform(rng, (0.05, 0.95))
+        if close:
+            share = draw_uniform(rng, (0.1, 0.9))
+        else:
+            share = float(rng.choice([-0.02, 1.02])) if cut else draw_uniform(rng, (0.05, 0.95))
         bearing = bearing_of_column(camera, share * camera.width)
         angle = math.radians(stage.optics.yaw_deg) - bearing
         distance = depth / max(0.3, math.cos(bearing))
@@ -84,7 +97,7 @@ def draw_aim(stage: Stage, rng: np.random.Generator) -> Aim:
         # Far trucks would be rare if only those aims counted that happen to lie in the room.
         if stage.occupancy.area.contains(FloorBox(x, y, 0.7, 0.7)):
             break
-    return Aim(x, y, distance, height_px, cut)
+    return Aim(x, y, distance, height_px, cut, close)
 
 
 def _place_if_seen(stage: Stage, proposal: Proposal, aim: Aim) -> bool:
@@ -139,11 +152,11 @@ def _view_of(stage: Stage, group: list[Piece], aim: Aim | None) -> TruckView | N
     x0, y0, x1, y1 = box
     inside = max(0.0, min(x1, camera.width) - max(x0, 0.0)) * max(0.0, min(y1, camera.height) - max(y0, 0.0))
     share = inside / max(1e-6, (x1 - x0) * (y1 - y0))
-    cut = aim is not None and aim.cut
-    if not (0.25 <= share <= 0.9 if cut else share >= 0.8):
+    if not _cut_as_wanted(share, aim):
         return None
     height = (y1 - y0) * REFERENCE_ROWS / camera.height
-    lowest, highest = stage.recipe.trucks.box_height_px
+    section = stage.recipe.trucks
+    lowest, highest = section.close_height_px if aim is not None and aim.close else section.box_height_px
     if not lowest * 0.75 <= height <= highest * 1.15:
         return None
     if aim is not None and not 0.45 <= height / aim.height_px <= 1.9:
@@ -164,6 +177,15 @@ def _view_of(stage: Stage, group: list[Piece], aim: Aim | None) -> TruckView | N
     if view.hidden > 1 - stage.recipe.trucks.least_in_sight:
         return None
     return view
+
+
+def _cut_as_wanted(inside: float, aim: Aim | None) -> bool:
+    """Whether the image holds as much of a truck's box (``inside``, a share) as ``aim`` wants."""
+    if aim is not None and aim.close:
+        return inside >= 0.35
+    if aim is not None and aim.cut:
+        return 0.25 <= inside <= 0.9
+    return inside >= 0.8
 
 
 def _bearing_in_image(stage: Stage, truck: Piece) -> tuple[float, float]:
