@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import itertools
 import math
 from collections import Counter
@@ -16,6 +17,7 @@ from palletjack_sdg.frame_plan import FramePlan, ObjectPlan
 from palletjack_sdg.layouts.fleet import truck_piece
 from palletjack_sdg.layouts.stage import Piece
 from palletjack_sdg.objects import catalog
+from palletjack_sdg.objects.paint import FLEET_COLORS
 from palletjack_sdg.objects.pallet_truck import sample_pallet_truck
 from palletjack_sdg.placement import FloorArea, FloorBox, Occupancy, overlap_m
 from palletjack_sdg.plan import plan_frame
@@ -415,12 +417,15 @@ def test_what_the_recipe_says_of_the_trucks_holds_for_each() -> None:
     plans = [plan_frame(recipe, 3, index) for index in range(8)]
     trucks = [entry.params for plan in plans for entry in plan.objects if entry.role == "truck"]
     assert len(trucks) >= 8
+    lime, _, _ = colorsys.rgb_to_hsv(*FLEET_COLORS["lime"][0])
     for params in trucks:
         assert params["variant"] in ("long", "low_profile")
         assert 0.9 <= params["fork_length"] <= 1.5
         assert 0.5 <= params["fork_outer_width"] <= 0.55
-        red, green, blue = params["body_color"]
-        assert green > red > blue
+        # Within four deviations: each truck's colour is its own. White has that hue too, but is pale.
+        hue, saturation, _ = colorsys.rgb_to_hsv(*params["body_color"])
+        assert hue * 360.0 == pytest.approx(lime * 360.0, abs=20.0)
+        assert saturation > 0.5
         assert params["fork_color"] == params["body_color"]
         assert 0.8 <= params["wear"] <= 0.9
         assert 60.0 <= params["tiller_lean_deg"] <= 70.0
