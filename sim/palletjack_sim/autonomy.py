@@ -16,7 +16,8 @@ from palletjack_detection.guard import Decision, Guard, GuardConfig, RobotPose, 
 from palletjack_sim.cameras import camera_model
 from palletjack_sim.scenario import Scenario
 
-Detect = Callable[[NDArray[np.uint8]], Detections]
+# Of an image (H, W, 3) and its stamp (s).
+Detect = Callable[[NDArray[np.uint8], float], Detections]
 
 
 class Autonomy(Protocol):
@@ -93,7 +94,7 @@ class DirectAutonomy:
         if self._pose is None or self._pose.stamp != stamp:
             raise RuntimeError(f"image at {stamp} s without odometry of that time")
         self._shown = began = time.perf_counter()
-        found = truth if self.detect is None else self.detect(rgb)
+        found = truth if self.detect is None else self.detect(rgb, stamp)
         self.latencies_ms.append((time.perf_counter() - began) * 1e3)
         places = [
             locate_on_floor(box, float(score), self.camera, self.mount)

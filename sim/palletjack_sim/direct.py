@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from palletjack_detection.detections import Detections
 from palletjack_sim.autonomy import Detect, DirectAutonomy
 from palletjack_sim.episode import make_episode
 from palletjack_sim.model_choice import ModelChoice
@@ -49,8 +53,16 @@ def run_direct(
 
 
 def _load_detector(model: ModelChoice) -> Detect:
+    """The detector as its node runs it."""
     from palletjack_detection.detector import Detector
+    from palletjack_detection.hysteresis import ScoreHysteresis, keep_threshold
 
     assert model.folder is not None
     loaded = Detector.load(model.folder, precision=model.precision, score_threshold=model.score_threshold)
-    return loaded.detect
+    hysteresis = ScoreHysteresis()
+    lowest = keep_threshold(loaded.score_threshold, asked=-1.0)
+
+    def detect(rgb: NDArray[np.uint8], stamp: float) -> Detections:
+        return hysteresis.choose(loaded.detect(rgb, lowest), stamp, loaded.score_threshold)
+
+    return detect

@@ -30,6 +30,7 @@ def write_tiny_model(
     height: int = 544,
     classes: tuple[str, ...] = ("palletjack",),
     coverage: float = 0.95,
+    fades: bool = False,
     resize: str = "letterbox",
     padding: str = "center",
     pad_value: int = 0,
@@ -43,7 +44,7 @@ def write_tiny_model(
     """Write model.onnx and model.json into ``folder`` (made if missing) and return it.
 
     ``classes``: up to three; the first finds red, the second green, the third blue. ``coverage`` is
-    what a hit's cells say, so the score. The ``*_name`` arguments name the network's tensors; model.json
+    what a hit's cells say, so the score; with ``fades`` times the colour's brightness, 0..1, at the cell. The ``*_name`` arguments name the network's tensors; model.json
     always says the standard names. ``changes`` replaces top-level fields of model.json (None removes).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,7 @@ def write_tiny_model(
         height=height,
         class_count=len(classes),
         coverage=coverage,
+        fades=fades,
         input_name=input_name,
         coverage_name=coverage_name,
         boxes_name=boxes_name,
@@ -114,6 +116,7 @@ def build_network(
     height: int,
     class_count: int,
     coverage: float,
+    fades: bool,
     input_name: str,
     coverage_name: str,
     boxes_name: str,
@@ -124,6 +127,11 @@ def build_network(
     for colour in list(COLOURS.values())[:class_count]:
         mask = _colour_mask(graph, input_name, colour)
         cover, boxes = _cells(graph, mask, width, height)
+        if fades:
+            channel = graph.constant([colour.index(1)], np.int64)
+            bright = graph.add("Gather", [input_name, channel], axis=1)
+            bright = graph.every_sixteenth(graph.every_sixteenth(bright, 2, height), 3, width)
+            cover = graph.add("Mul", [cover, bright])
         covers.append(graph.add("Mul", [cover, graph.constant(coverage)]))
         distances.append(boxes)
     graph.nodes.append(helper.make_node("Concat", covers, [coverage_name], axis=1))

@@ -73,4 +73,4 @@ def main_graph_environment(main_ros_environment: dict[str, str]) -> Iterator[dic
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a real ONNX network that finds red rectangles."""
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny", fades=True)

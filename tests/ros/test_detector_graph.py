@@ -166,6 +166,30 @@ def test_threshold_and_clustering_change_at_run_time_within_their_ranges(graph: 
         assert probe.status(clustering="nms" if method == "auto" else method)
 
 
+def test_what_was_found_is_kept_down_to_the_lower_threshold(graph: tuple[Launch, Probe]) -> None:
+    _, probe = graph
+
+    def count(stamp: tuple[int, int], red: int) -> int:
+        rgb = picture()
+        rgb[rgb[..., 1] == 0] = (red, 0, 0)
+        probe.publish(rgb, stamp)
+        return len(probe.detections(stamp)["boxes"])
+
+    node, tenth = "/palletjack_detector", 100_000_000
+    # Scores are 0.95 times red / 255: 0.95 and 0.75.
+    assert probe.ask("set_parameter", node=node, name="score_threshold", value=0.9)["successful"]
+    assert count((700, 0), 200) == 0
+    assert count((700, tenth), 255) == 1
+    assert count((700, 2 * tenth), 200) == 1
+    assert count((702, 0), 200) == 0, "two seconds later it is another moment"
+
+    assert count((702, tenth), 255) == 1
+    assert probe.ask("set_parameter", node=node, name="keep_threshold", value=0.8)["successful"]
+    assert count((702, 2 * tenth), 200) == 0
+    for name in ("keep_threshold", "score_threshold"):
+        assert probe.ask("set_parameter", node=node, name=name, value=-1.0)["successful"]
+
+
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_at_work(
     graph: tuple[Launch, Probe], tmp_path: Path
 ) -> None:

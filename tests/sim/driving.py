@@ -36,4 +36,4 @@ def drive(scenario: Scenario, detect: Detect, out: Path, catalog: Catalog | None
 
 def blind(scenario: Scenario, out: Path, catalog: Catalog | None = None) -> RunResult:
     """Run with a detector that sees nothing."""
-    return drive(scenario, lambda rgb: NOTHING, out, catalog)
+    return drive(scenario, lambda rgb, stamp: NOTHING, out, catalog)

@@ -109,7 +109,7 @@ def test_false_alarms_in_a_clear_lane_fail_it(tmp_path: Path) -> None:
         np.zeros(1, np.int64),
         ("palletjack",),
     )
-    result = drive(clear(), lambda rgb: ghost, tmp_path, CATALOG)
+    result = drive(clear(), lambda rgb, stamp: ghost, tmp_path, CATALOG)
     assert result.verdict == "fail"
     assert any("did not reach the goal" in reason for reason in result.reasons)
     assert result.false_detections == result.frames

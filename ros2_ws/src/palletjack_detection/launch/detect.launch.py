@@ -62,6 +62,12 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             description="Publish detections from this score, 0..1; negative: the model's own threshold.",
         ),
         DeclareLaunchArgument(
+            "keep_threshold",
+            default_value="-1.0",
+            description="Publish them from this score where the image before had one; negative: 0.6 of "
+            "score_threshold; 1: never.",
+        ),
+        DeclareLaunchArgument(
             "lifecycle",
             default_value="autostart",
             choices=list(LIFECYCLES),

@@ -36,11 +36,13 @@ class Detections:
 
     def above(self, threshold: float) -> Detections:
         """Return the detections whose score is at least ``threshold``."""
-        keep = self.scores >= threshold
+        return self.where(self.scores >= threshold)
+
+    def where(self, keep: NDArray[np.bool_]) -> Detections:
+        """Return the detections at which ``keep`` (N,) is true."""
         return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep], self.class_names)
 
     def of_classes(self, names: Sequence[str]) -> Detections:
         """Return the detections of the classes ``names``."""
         wanted = [index for index, name in enumerate(self.class_names) if name in names]
-        keep = np.isin(self.class_ids, wanted)
-        return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep], self.class_names)
+        return self.where(np.isin(self.class_ids, wanted))

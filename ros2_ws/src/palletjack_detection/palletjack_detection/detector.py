@@ -143,31 +143,42 @@ class Detector:
             precision=chosen,
         )
 
-    def detect(self, rgb: NDArray[np.uint8]) -> Detections:
+    def detect(self, rgb: NDArray[np.uint8], lowest_score: float | None = None) -> Detections:
         """Find objects in ``rgb`` (H, W, 3) uint8; boxes are pixels of that image, clipped to it.
+
+        ``lowest_score`` takes the place of the score threshold for this image.
 
         Raises:
             ValueError: the image is empty or of another shape or type.
             EngineError: the network failed.
         """
-        return self.detect_with_timing(rgb)[0]
+        return self.detect_with_timing(rgb, lowest_score)[0]
 
-    def detect_with_timing(self, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
+    def detect_with_timing(
+        self, rgb: NDArray[np.uint8], lowest_score: float | None = None
+    ) -> tuple[Detections, StageTimes]:
         """Like :meth:`detect`, with the time that each stage took."""
         start = time.perf_counter()
         tensor, geometry = self._preprocess(rgb)
         prepared = time.perf_counter()
         coverage, boxes = self.engine.run(tensor)
         inferred = time.perf_counter()
-        detections = self.decode(coverage[0], boxes[0], geometry)
+        detections = self.decode(coverage[0], boxes[0], geometry, lowest_score)
         decoded = time.perf_counter()
         return detections, StageTimes(
             1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (decoded - inferred)
         )
 
-    def decode(self, coverage: FloatArray, boxes: FloatArray, geometry: ResizeGeometry) -> Detections:
+    def decode(
+        self,
+        coverage: FloatArray,
+        boxes: FloatArray,
+        geometry: ResizeGeometry,
+        lowest_score: float | None = None,
+    ) -> Detections:
         """Turn one image's output tensors (C, h, w) and (4C, h, w) into boxes in its pixels."""
         spec = self.spec
+        threshold = self.score_threshold if lowest_score is None else lowest_score
         candidates = decode_hot_cells(
             coverage,
             boxes,
@@ -176,8 +187,8 @@ class Detector:
             box_scale=spec.box_scale,
             box_offset=spec.box_offset,
         )
-        found = cluster(candidates, self.clustering, lowest_score=self.score_threshold)
-        return to_camera(found, geometry, spec.classes, self.score_threshold)
+        found = cluster(candidates, self.clustering, lowest_score=threshold)
+        return to_camera(found, geometry, spec.classes, threshold)
 
 
 def precision_here(spec: ModelSpec, runtime: str = "cpu") -> str:

@@ -28,9 +28,12 @@ class NetworkBoxMapper:
     score_threshold: float
     clustered: bool = False
 
-    def map(self, boxes: Detections, image_width: int, image_height: int) -> Detections:
+    def map(
+        self, boxes: Detections, image_width: int, image_height: int, lowest_score: float | None = None
+    ) -> Detections:
         """Return ``boxes`` (network pixels) in pixels of an image of the given size, best score first.
 
+        ``lowest_score`` takes the place of the score threshold for this image.
         Boxes of a class that the model does not have, and boxes that are not finite, are left out.
 
         Raises:
@@ -51,4 +54,5 @@ class NetworkBoxMapper:
         else:
             found = cluster(Candidates(kept, scores, classes), self.spec.clustering)
         geometry, _ = fit_image(image_width, image_height, self.spec.input)
-        return to_camera(found, geometry, self.spec.classes, self.score_threshold)
+        threshold = self.score_threshold if lowest_score is None else lowest_score
+        return to_camera(found, geometry, self.spec.classes, threshold)

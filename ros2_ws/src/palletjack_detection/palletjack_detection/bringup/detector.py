@@ -57,6 +57,8 @@ def detector_actions(
     }
     # What is left at its default here is for params_file to say.
     parameters.update({name: given[name] for name in ("backend", "precision") if given[name] != "auto"})
+    if (keep := number(given, "keep_threshold", -1.0, 1.0)) >= 0.0:
+        parameters["keep_threshold"] = keep
     if given["build_engine"] == "true":
         parameters["build_engine"] = True
     detector = own_node(

@@ -178,6 +178,7 @@ def mapper_node(given: Mapping[str, str], share: Path, request: GraphRequest) ->
             {
                 "model_dir": str(model_folder(given["model"], share)),
                 "score_threshold": number(given, "score_threshold", -1.0, 1.0),
+                "keep_threshold": number(given, "keep_threshold", -1.0, 1.0),
                 "clustered": request.clustering == "decoder",
                 "image_width": request.image_width,
                 "image_height": request.image_height,

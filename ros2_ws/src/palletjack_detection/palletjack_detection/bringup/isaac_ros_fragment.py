@@ -70,6 +70,7 @@ def _given(interface_specs: dict[str, Any]) -> dict[str, str]:
         "inference": "tensorrt",
         "isaac_clustering": "mapper",
         "score_threshold": "-1.0",
+        "keep_threshold": "-1.0",
     }
 
 

@@ -17,6 +17,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
+from palletjack_detection.hysteresis import ScoreHysteresis, keep_threshold
 from palletjack_detection.mapper_health import MapperHealth
 from palletjack_detection.model_folder import load_model_spec
 from palletjack_detection.network_boxes import NetworkBoxMapper
@@ -47,6 +48,7 @@ class DetectionMapperNode(Node):
         self._mapper = NetworkBoxMapper(
             spec, self._threshold(settings["score_threshold"]), settings["clustered"]
         )
+        self._keep, self._hysteresis = settings["keep_threshold"], ScoreHysteresis()
         self._set_up_for = (int(settings["image_width"]), int(settings["image_height"]))
         self._camera: CameraInfo | None = None
         self._health = MapperHealth(settings["stale_after_s"])
@@ -70,12 +72,16 @@ class DetectionMapperNode(Node):
     def _on_boxes(self, message: Detection2DArray) -> None:
         try:
             width, height = self._camera_size()
-            mapped = self._mapper.map(detections_from_message(message), width, height)
+            threshold = self._mapper.score_threshold
+            lowest = keep_threshold(threshold, self._keep)
+            found = self._mapper.map(detections_from_message(message), width, height, lowest)
         except ValueError as error:
             self._health.boxes_refused(str(error))
             self.get_logger().error(str(error), throttle_duration_sec=WARNING_PERIOD_S)
             return
         header = message.header
+        stamp = header.stamp.sec + header.stamp.nanosec / 1e9
+        mapped = self._hysteresis.choose(found, stamp, threshold)
         if not header.frame_id and self._camera is not None:
             header.frame_id = self._camera.header.frame_id
         self._publisher.publish(detections_to_message(mapped, header))
@@ -105,6 +111,10 @@ class DetectionMapperNode(Node):
         for change in changes:
             if change.name == "score_threshold":
                 self._mapper.score_threshold = self._threshold(change.value)
+                # What the old threshold let through is no reason to keep it at the new one.
+                self._hysteresis.reset()
+            elif change.name == "keep_threshold":
+                self._keep = change.value
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:

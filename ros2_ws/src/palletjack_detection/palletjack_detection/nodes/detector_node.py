@@ -29,6 +29,7 @@ from vision_msgs.msg import Detection2DArray
 from palletjack_detection.detector import Detector
 from palletjack_detection.engine import EngineError
 from palletjack_detection.health import ERROR, OK, WARN, DetectorHealth, HealthReport
+from palletjack_detection.hysteresis import ScoreHysteresis, keep_threshold
 from palletjack_detection.image_conversion import ImageRefused
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
 from palletjack_detection.nodes.detector_parameters import PARAMETERS
@@ -60,6 +61,7 @@ class DetectorNode(ManagedNode):
             raise StartupError(str(error)) from error
         self._detector: Detector | None = None
         self._detector_lock = threading.Lock()
+        self._hysteresis = ScoreHysteresis()
         self._build: BackgroundBuild | None = None
         self._enabled = True
         self._active = False
@@ -220,6 +222,7 @@ class DetectorNode(ManagedNode):
         )
         compressed = settings["image_transport"] == "compressed"
         self._parse = parse_compressed_image if compressed else parse_image
+        self._hysteresis.reset()
         topic = settings["image_topic"] + ("/compressed" if compressed else "")
         kind = CompressedImage if compressed else Image
         intake = ImageIntake(self, kind, topic, qos, self._health.image_received, self._note_failure)
@@ -261,7 +264,10 @@ class DetectorNode(ManagedNode):
         with self._detector_lock:
             if self._detector is None:
                 return
-            detections, times = self._detector.detect_with_timing(rgb)
+            threshold = self._detector.score_threshold
+            lowest = keep_threshold(threshold, self._settings["keep_threshold"])
+            found, times = self._detector.detect_with_timing(rgb, lowest)
+            detections = self._hysteresis.choose(found, image.stamp.total_ns / 1e9, threshold)
         if any(self._settings["classes"]):
             detections = detections.of_classes(self._settings["classes"])
         header = Header(
@@ -330,6 +336,7 @@ class DetectorNode(ManagedNode):
             check_classes(settings["classes"], detector)
             with self._detector_lock:
                 self._detector, self._build = detector, None
+                self._hysteresis.reset()
                 close(old)
             if build:
                 self._start_build(wanted)
@@ -338,7 +345,10 @@ class DetectorNode(ManagedNode):
         check_classes(settings["classes"], old)
         if "score_threshold" in new:
             threshold = new["score_threshold"]
-            old.score_threshold = old.spec.score_threshold if threshold < 0 else threshold
+            with self._detector_lock:
+                old.score_threshold = old.spec.score_threshold if threshold < 0 else threshold
+                # What the old threshold let through is no reason to keep it at the new one.
+                self._hysteresis.reset()
         if "clustering" in new:
             old.cluster_by(new["clustering"])
 

@@ -7,6 +7,7 @@ from palletjack_detection.engine import SPINNING, WHILE_RUNNING
 from palletjack_detection.model_folder import PRECISIONS
 from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.nodes.image_parameters import IMAGE_INPUT
+from palletjack_detection.nodes.keep_parameter import KEEP_THRESHOLD
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PARAMETERS = (
@@ -45,6 +46,7 @@ PARAMETERS = (
         minimum=-1.0,
         maximum=1.0,
     ),
+    KEEP_THRESHOLD,
     ParameterSpec(
         "classes", [""], "Names of the classes to publish; an empty name: all classes of the model."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from palletjack_detection.nodes.keep_parameter import KEEP_THRESHOLD
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PARAMETERS = (
@@ -13,6 +14,7 @@ PARAMETERS = (
         minimum=-1.0,
         maximum=1.0,
     ),
+    KEEP_THRESHOLD,
     ParameterSpec(
         "clustered",
         False,
