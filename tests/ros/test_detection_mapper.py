@@ -140,6 +140,23 @@ def test_cells_of_the_decoder_become_the_boxes_of_the_detector(mapper: tuple[Pro
 
 
 @pytest.mark.ros
+def test_boxes_are_kept_down_to_the_lower_threshold_as_by_the_detector(
+    mapper: tuple[Probe, Detector],
+) -> None:
+    probe, _ = mapper
+    probe.ask("publish_camera_info", width=640, height=480)
+    probe.status("", timeout=5.0)
+    tenth = 100_000_000
+    for number, (score, count) in enumerate([(0.4, 0), (0.6, 1), (0.4, 1), (0.2, 0), (0.4, 0)]):
+        stamp = (30, number * tenth)
+        box = [100.0 + 10 * number, 100.0, 300.0 + 10 * number, 250.0]
+        probe.ask(
+            "publish_boxes", stamp=stamp, frame_id="c", boxes=[box], scores=[score], name="palletjack"
+        )
+        assert len(probe.detections(stamp)["boxes"]) == count, (score, count)
+
+
+@pytest.mark.ros
 def test_another_size_than_the_graph_was_set_up_for_is_refused(
     main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,55 @@
+"""A truck across the lane 1 m ahead scores least of all; every shipped model has to stop the robot for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from palletjack_detection import hysteresis
+from palletjack_sim.direct import run_direct
+from palletjack_sim.model_choice import ModelChoice
+from palletjack_sim.scenario import Scenario, load_scenario
+from palletjack_sim.verdict import FAILED, PASSED, RunResult
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/model.json"))
+# In the shipped scenario the robot needs 6 s to come so near.
+NEARER = 3.0
+
+
+def _near_the_truck(name: str, duration: float) -> Scenario:
+    scenario = load_scenario(name)
+    start = scenario.robot.start.model_copy(update={"x": scenario.robot.start.x + NEARER})
+    robot = scenario.robot.model_copy(update={"start": start})
+    criteria = scenario.criteria.model_copy(update={"min_distance": 0.0})
+    changed = {"robot": robot, "criteria": criteria, "duration": duration}
+    return scenario.model_copy(update=changed)
+
+
+def _drive(scenario: Scenario, model: str, out: Path) -> RunResult:
+    return run_direct(
+        scenario,
+        seed=0,
+        camera_quality="rasterized",
+        perception="detector",
+        model=ModelChoice(MODELS / model),
+        out=out,
+    )
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_robot_stops_for_a_truck_across_the_lane(model: str, tmp_path: Path) -> None:
+    # Long enough to forget the truck, for the robot has stopped after some 5 s.
+    result = _drive(_near_the_truck("from_the_side", 9.0), model, tmp_path)
+    assert result.verdict == PASSED, result.reasons
+    assert result.recall is not None
+    assert result.recall > 0.95
+    assert result.min_clearance_m is not None
+    assert result.min_clearance_m > 0.9
+
+
+def test_with_one_threshold_alone_it_would_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hysteresis, "keep_threshold", lambda threshold, asked: threshold)
+    result = _drive(_near_the_truck("from_the_side", 9.0), "palletjack_resnet18", tmp_path)
+    assert result.verdict == FAILED, result.reasons
