@@ -44,8 +44,9 @@ def write_tiny_model(
     """Write model.onnx and model.json into ``folder`` (made if missing) and return it.
 
     ``classes``: up to three; the first finds red, the second green, the third blue. ``coverage`` is
-    what a hit's cells say, so the score; with ``fades`` times the colour's brightness, 0..1, at the cell. The ``*_name`` arguments name the network's tensors; model.json
-    always says the standard names. ``changes`` replaces top-level fields of model.json (None removes).
+    what a hit's cells say, so the score; with ``fades`` times the colour's brightness, 0..1, at the cell.
+    The ``*_name`` arguments name the network's tensors; model.json always says the standard names.
+    ``changes`` replaces top-level fields of model.json (None removes).
     """
     folder.mkdir(parents=True, exist_ok=True)
     network = build_network(

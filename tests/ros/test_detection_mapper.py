@@ -150,9 +150,7 @@ def test_boxes_are_kept_down_to_the_lower_threshold_as_by_the_detector(
     for number, (score, count) in enumerate([(0.4, 0), (0.6, 1), (0.4, 1), (0.2, 0), (0.4, 0)]):
         stamp = (30, number * tenth)
         box = [100.0 + 10 * number, 100.0, 300.0 + 10 * number, 250.0]
-        probe.ask(
-            "publish_boxes", stamp=stamp, frame_id="c", boxes=[box], scores=[score], name="palletjack"
-        )
+        probe.ask("publish_boxes", stamp=stamp, frame_id="c", boxes=[box], scores=[score], name="palletjack")
         assert len(probe.detections(stamp)["boxes"]) == count, (score, count)
 
 

@@ -107,6 +107,43 @@ def test_the_smallest_object_has_a_cell(side: float, shift: float) -> None:
     assert float(targets.coverage.max()) > 0
 
 
+def test_a_small_object_may_take_cells_around_its_centre() -> None:
+    logits, distances = outputs()
+    box = [100.0, 100.0, 106.0, 106.0]
+    near = assign_aligned(logits, distances, batch_of([box], [0]), ALIGNED)
+    wide = assign_aligned(
+        logits, distances, batch_of([box], [0]), ALIGNED.model_copy(update={"least_reach": 1.0})
+    )
+    assert len(cells_of(near, 0)) == 1
+    assert len(cells_of(wide, 0)) == 4
+    assert cells_of(near, 0) < cells_of(wide, 0)
+
+
+def test_a_large_object_takes_a_share_of_its_cells_and_counts_like_a_small_one() -> None:
+    large, small = [10.0, 10.0, 330.0, 310.0], [380.0, 40.0, 450.0, 110.0]
+    batch = batch_of([large, small], [0, 0])
+    logits, distances = outputs()
+    fitting(distances, [(r, c) for r in range(GRID[0]) for c in range(22)], large)
+    fitting(distances, [(r, c) for r in range(GRID[0]) for c in range(22, GRID[1])], small)
+    plain = assign_aligned(logits, distances, batch, ALIGNED)
+    assert (len(cells_of(plain, 0)), len(cells_of(plain, 1))) == (10, 10)
+    torch.testing.assert_close(plain.box_weight, plain.coverage)
+
+    shared = assign_aligned(logits, distances, batch, ALIGNED.model_copy(update={"aligned_share": 0.1}))
+    inside = 20 * 19  # reference points within the large one: 16 px apart, from 0.5 on
+    assert len(cells_of(shared, 0)) == round(0.1 * inside)
+    assert len(cells_of(shared, 1)) == 10
+    masses = [float(shared.box_weight[shared.owner == row].sum()) for row in (0, 1)]
+    assert masses == pytest.approx([10.0, 10.0], rel=1e-3)
+
+    # Balanced by it, both pull at the coverage of their cells as much, however many these are.
+    config = LossConfig().model_copy(update={"object_balance": 1.0, "positive_coverage": 0.0})
+    logits.requires_grad_(True)
+    focal_giou_loss(logits, distances, shared, config, ALIGNED).coverage.backward()
+    pulls = [float(logits.grad[shared.owner == row].sum()) for row in (0, 1)]
+    assert pulls[0] == pytest.approx(pulls[1], rel=1e-3)
+
+
 def test_a_network_that_starts_with_inverted_boxes_learns_all_objects() -> None:
     boxes = [[10.0, 10.0, 60.0, 90.0], [100.0, 100.0, 400.0, 300.0]]
     logits, _ = outputs()

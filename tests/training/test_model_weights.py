@@ -93,15 +93,15 @@ def test_a_folder_of_another_network_is_refused_by_name(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["training"]["config"]["network"]["neck_blocks"] = 2
     path.write_text(json.dumps(content))
-    with pytest.raises(WeightsError, match=r"model.onnx: expected a tensor network.neck.*found none"):
+    with pytest.raises(WeightsError, match=r"model\.onnx: expected a tensor network\.neck.*found none"):
         load_weights(folder)
 
     del content["training"]["config"]
     path.write_text(json.dumps(content))
-    with pytest.raises(WeightsError, match=r"model.json: training.config: expected a configuration"):
+    with pytest.raises(WeightsError, match=r"model\.json: training\.config: expected a configuration"):
         load_weights(folder)
 
-    with pytest.raises(WeightsError, match="model.json"):
+    with pytest.raises(WeightsError, match=r"model\.json"):
         load_weights(tmp_path)
 
 

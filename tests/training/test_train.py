@@ -89,6 +89,15 @@ def test_a_run_learns_and_its_export_finds_the_objects(tmp_path: Path, write_fra
     assert losses[-1] < 0.3 * losses[0]
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 100
 
+    # A run that starts from the model starts from what it can do.
+    on = small("trainer.steps=2", "augment.enabled=false", "schedule.learning_rate=0.00001")
+    request = RunRequest(
+        (tmp_path / "set",), tmp_path / "on", validation=(tmp_path / "set",), initial=tmp_path / "model"
+    )
+    again = run_training(on, request)
+    assert again["initial"] == "model"
+    assert again["validation"]["ap50"] > 0.9
+
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["focal_giou", "tao"])

@@ -8,6 +8,8 @@ of their own, and the best box of an object has the best score.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,15 +36,20 @@ def assign_aligned(logits: Tensor, distances: Tensor, batch: BoxBatch, config: T
 
     A cell's alignment with an object is coverage^a * IoU^b (``score_power``, ``fit_power``). Each object
     takes the ``aligned_cells`` best of the cells whose reference point lies in it or near its centre; a cell
-    that several of a class take goes to the one that its box fits best. Coverage aims at the alignment, scaled so that the best
-    cell of an object aims at the best IoU that it has. ``box_weight`` equals coverage: objects count alike.
+    that several of a class take goes to the one that its box fits best; a large object takes
+    ``aligned_share`` of its cells. Coverage aims at the alignment, scaled so that the best cell of an object
+    aims at the best IoU that it has. ``box_weight`` is coverage, less by how many times ``aligned_cells`` an
+    object may take: objects count alike.
     """
     grid = (logits.shape[-2], logits.shape[-1])
     boxes, labels = batch.boxes.float(), batch.labels
     fit, score = _fit_and_score(logits.float(), distances.float(), boxes, labels.clamp_min(0), config)
     alignment = score**config.score_power * fit**config.fit_power
     allowed = _reference_inside(boxes, grid, config) & (labels >= 0)[..., None, None]
-    taken = _best_cells(alignment.masked_fill(~allowed, -1.0), config.aligned_cells) & allowed
+    counts = _cell_counts(allowed, config)
+    # An upper bound that needs no look at the device.
+    most = max(config.aligned_cells, math.ceil(config.aligned_share * grid[0] * grid[1]))
+    taken = _best_cells(alignment.masked_fill(~allowed, -1.0), counts, most) & allowed
 
     # Of the objects of a class that take a cell, the one that the cell's box fits best.
     wish = torch.where(taken, fit, -1.0)
@@ -56,10 +63,11 @@ def assign_aligned(logits: Tensor, distances: Tensor, batch: BoxBatch, config: T
     aim = aim * best_fit / aim.amax(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     has_owner = owner >= 0
     coverage = aim.gather(1, owner.clamp_min(0)) * has_owner
+    weight = (config.aligned_cells / counts)[..., None, None].expand_as(aim).gather(1, owner.clamp_min(0))
     return GridTargets(
         coverage=coverage,
         boxes=distances_to_owner(boxes, owner, config) * has_owner[:, :, None],
-        box_weight=coverage,
+        box_weight=coverage * weight,
         owner=owner,
         counted=has_owner | ~touched(boxes, labels == IGNORED, grid, config)[:, None],
     )
@@ -88,11 +96,18 @@ def _reference_inside(boxes: Tensor, grid: tuple[int, int], config: TargetConfig
     return in_y[..., :, None] & in_x[..., None, :]
 
 
-def _best_cells(alignment: Tensor, count: int) -> Tensor:
-    """True at the ``count`` best cells of each row of ``alignment`` (B, M, R, K)."""
+def _cell_counts(allowed: Tensor, config: TargetConfig) -> Tensor:
+    """How many of its ``allowed`` cells (B, M, R, K) each object may take: (B, M)."""
+    shares = allowed.sum(dim=(-2, -1)) * config.aligned_share
+    return shares.round().long().clamp_min(config.aligned_cells)
+
+
+def _best_cells(alignment: Tensor, counts: Tensor, most: int) -> Tensor:
+    """True at the ``counts`` (B, M), up to ``most``, best cells of each row of ``alignment`` (B, M, R, K)."""
     flat = alignment.flatten(2)
-    best = flat.topk(min(count, flat.shape[-1]), dim=-1, sorted=False).indices
-    chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(-1, best, True)
+    best = flat.topk(min(most, flat.shape[-1]), dim=-1).indices
+    among = torch.arange(best.shape[-1], device=flat.device) < counts[..., None]
+    chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(-1, best, among)
     return chosen.unflatten(-1, alignment.shape[-2:])
 
 

@@ -73,7 +73,8 @@ class TargetConfig(Section):
     ``aligned_cells`` cells that find it best already, judged by coverage to the ``score_power`` times IoU to
     the ``fit_power``, and coverage aims at how good a cell's box is; radii and deadzone mean nothing then. A
     small object may also take cells within ``least_reach`` strides of its centre: at 0.5 it has one or two to
-    choose from, at 1 four or more.
+    choose from, at 1 four or more. A large one has hundreds, all about as good: it takes ``aligned_share`` of
+    those inside it where that is more than ``aligned_cells``, and its cells weigh less for it.
 
     A ``stride`` of 8, for EfficientNet's networks, finds more small objects. Our own node and DeepStream read
     such a model, TAO and Isaac ROS know 16 only.
@@ -81,6 +82,7 @@ class TargetConfig(Section):
 
     assignment: Literal["ellipse", "aligned"] = "ellipse"
     aligned_cells: int = Field(10, ge=1)
+    aligned_share: float = Field(0.0, ge=0, le=1)
     score_power: float = Field(0.5, ge=0)
     fit_power: float = Field(6.0, gt=0)
     least_reach: float = Field(0.5, ge=0.5)

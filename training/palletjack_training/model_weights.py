@@ -1,8 +1,8 @@
 """The weights of a model folder, to train on from a model that ships: its FP32 graph has them, folded.
 
-What a network learned lies in the graph's kernels and biases; its normalizations are gone into them. They come
-back as ones that change nothing (``load_model_weights``), and, once there are frames, as ones that normalize
-(``restore_normalization``), without which training would start by changing what the network does.
+What a network learned lies in the graph's kernels and biases; its normalizations are gone into them. They
+come back as ones that change nothing (``load_model_weights``), and, once there are frames, as ones that
+normalize (``restore_normalization``): else training would start by changing what the network does.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _layer_state(name: str, layer: ConvNorm, kernel_and_bias: tuple[Tensor, Tens
 def restore_normalization(network: DetectNet, images: Tensor) -> None:
     """Let each normalization of ``network`` normalize what it is given on ``images`` (B, 3, H, W) in 0..1.
 
-    Kernels are scaled so that their outputs vary by one, and scale and shift of the normalizations make up for
-    it: in evaluation the network does what it did. Each layer is set when the images reach it.
+    Kernels are scaled so that their outputs vary by one, and scale and shift of the normalizations make up
+    for it: in evaluation the network does what it did. Each layer is set when the images reach it.
     """
     # Imported here: it needs the library for pruning, which nothing else here does.
     from palletjack_training.compression.dependency_pruning import plain_norms

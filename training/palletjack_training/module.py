@@ -118,7 +118,11 @@ class DetectNetModule(lightning.LightningModule):
         self.last_terms: LossTerms | None = None
         self.teacher: Teacher | None = None
         # Every assigned cell learns its box, as much as it has to aim at.
-        self._aligned_loss = config.loss.model_copy(update={"positive_coverage": 0.0})
+        # Where large objects have more cells than others, each cell counts by its object's share.
+        balance = 1.0 if config.targets.aligned_share else 0.0
+        self._aligned_loss = config.loss.model_copy(
+            update={"positive_coverage": 0.0, "object_balance": balance}
+        )
         # What a teacher says is of its boxes' quality already, and balanced as it learned it.
         self._teacher_loss = config.loss.model_copy(update={"quality": 0.0, "object_balance": 0.0})
         self.layout = layout_of(network)

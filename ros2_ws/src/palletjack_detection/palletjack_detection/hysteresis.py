@@ -1,9 +1,9 @@
 """Two thresholds instead of one: what was found may score less and stays found. No ROS in here.
 
 A detector sees one image at a time. A robot sees many of one thing, and what flickers is worse than what is
-weak: a truck that scores 0.36 and 0.34 in turn comes and goes at a threshold of 0.35, and one whose box gets
-harder as the robot comes near is lost when it matters. So a box between the two thresholds is let through where
-one was let through in the image before.
+weak: a truck that scores 0.36 and 0.34 in turn comes and goes at a threshold of 0.35, and one whose score
+falls as the robot comes near is lost when it matters. So a box between the two thresholds is let through
+where one was let through in the image before.
 """
 
 from __future__ import annotations
