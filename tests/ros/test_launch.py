@@ -64,6 +64,7 @@ def test_a_folder_goes_through_the_graph_and_a_truncated_file_is_skipped(
         (["model:=/nonexistent"], ["model: expected a folder with model.json, found /nonexistent"]),
         (["score_threshold:=2"], ["score_threshold: expected a number from -1 to 1, found '2'"]),
         (["score_threshold:=high"], ["score_threshold: expected a number from -1 to 1, found 'high'"]),
+        (["keep_threshold:=2"], ["keep_threshold: expected a number from -1 to 1, found '2'"]),
         (["camera:=images", "image_dir:=/nonexistent"], ["image_dir: expected a folder of images"]),
         (["params_file:=/nonexistent.yaml"], ["params_file: expected a YAML file, found /nonexistent.yaml"]),
     ],

@@ -162,6 +162,18 @@ def test_every_backend_with_every_camera(
     assert camera == "zed" or all(item["prefix"] for item in others)
 
 
+def test_the_images_of_a_folder_are_judged_one_by_one(bare: LaunchExpander, files: dict[str, str]) -> None:
+    def keep(**words: str) -> float | None:
+        found = bare.expand("detect.launch.py", **words, **files)
+        value: float | None = process(found, "palletjack_detector")["parameters"].get("keep_threshold")
+        return value
+
+    assert keep() is None
+    assert keep(keep_threshold="0.1") == 0.1
+    assert keep(camera="images") == 1.0
+    assert keep(camera="images", keep_threshold="0.1") == 0.1
+
+
 @pytest.mark.parametrize(
     ("camera", "executable", "remappings"),
     [

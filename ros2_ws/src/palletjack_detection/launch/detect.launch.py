@@ -65,7 +65,7 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
             "keep_threshold",
             default_value="-1.0",
             description="Publish them from this score where the image before had one; negative: 0.6 of "
-            "score_threshold; 1: never.",
+            "score_threshold, for camera:=images never; 1: never.",
         ),
         DeclareLaunchArgument(
             "lifecycle",

@@ -57,7 +57,11 @@ def detector_actions(
     }
     # What is left at its default here is for params_file to say.
     parameters.update({name: given[name] for name in ("backend", "precision") if given[name] != "auto"})
-    if (keep := number(given, "keep_threshold", -1.0, 1.0)) >= 0.0:
+    keep = number(given, "keep_threshold", -1.0, 1.0)
+    if keep < 0.0 and given["camera"] == "images":
+        # A folder's images need not follow each other: each is judged by itself, as evaluation judges it.
+        keep = 1.0
+    if keep >= 0.0:
         parameters["keep_threshold"] = keep
     if given["build_engine"] == "true":
         parameters["build_engine"] = True
