@@ -145,7 +145,8 @@ def main() -> int:
 
     def make_link(scenario: Scenario, *more: Any) -> FakeBridge:
         nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
-        bridge = FakeBridge.for_scenario(scenario, (lambda rgb, stamp: nothing) if setting.get("blind") else None)
+        blind = (lambda rgb, stamp: nothing) if setting.get("blind") else None
+        bridge = FakeBridge.for_scenario(scenario, blind)
         bridge.begin(fake, scenario, more[-1], setting)
         bridges.append(bridge)
         return bridge
