@@ -41,6 +41,18 @@ def test_only_the_same_object_is_kept() -> None:
     assert _scores(hysteresis.choose(_found((BESIDE, 0.3), class_id=1), 1.2, 0.35)) == []
 
 
+def test_a_box_keeps_one_box_and_the_best_on_it() -> None:
+    hysteresis = ScoreHysteresis()
+    hysteresis.choose(_found((BOX, 0.5)), 1.0, 0.35)
+    # Both lie on it, hardly on each other.
+    left, right = (60.0, 100.0, 260.0, 300.0), (140.0, 100.0, 340.0, 300.0)
+    kept = hysteresis.choose(_found((left, 0.31), (right, 0.3)), 1.1, 0.35)
+    np.testing.assert_array_equal(kept.boxes, np.array([left], np.float32))
+    # Beside one that needs no help, too.
+    hysteresis.choose(_found((BOX, 0.5)), 1.2, 0.35)
+    assert _scores(hysteresis.choose(_found((left, 0.6), (right, 0.3)), 1.3, 0.35)) == [0.6]
+
+
 @pytest.mark.parametrize("step", [0.0, -0.1, LONGEST_GAP + 0.1])
 def test_an_image_that_does_not_follow_stands_for_itself(step: float) -> None:
     hysteresis = ScoreHysteresis()

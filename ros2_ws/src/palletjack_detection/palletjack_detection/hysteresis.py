@@ -41,14 +41,19 @@ class ScoreHysteresis:
     def choose(self, found: Detections, stamp: float, score_threshold: float) -> Detections:
         """Those of ``found`` that reach ``score_threshold``, or lie where the image before had one.
 
+        A box of the image before lets one box through, the best of those that lie on it: others on it would
+        be second boxes of one object.
         ``found`` are the boxes of the image of ``stamp`` (s) down to the lower threshold. An image that is
         not newer than the one before, or newer by more than LONGEST_GAP, stands for itself.
         """
         chosen = found.scores >= score_threshold
         before = self._before
         if before is not None and 0.0 < stamp - self._stamp <= LONGEST_GAP:
-            same = iou_matrix(found.boxes, before.boxes) >= SAME_IOU
-            same &= found.class_ids[:, None] == before.class_ids[None, :]
-            chosen |= same.any(axis=1)
+            overlap = iou_matrix(found.boxes, before.boxes)
+            overlap[(overlap < SAME_IOU) | (found.class_ids[:, None] != before.class_ids[None, :])] = 0.0
+            for row in range(len(found)):  # best score first
+                if overlap[row].max(initial=0.0) > 0.0:
+                    chosen[row] = True
+                    overlap[:, overlap[row].argmax()] = 0.0
         self._before, self._stamp = found.where(chosen), stamp
         return self._before
