@@ -64,7 +64,7 @@ def _unfolded(config: TrainingConfig, tensors: dict[str, Tensor], graph_file: Pa
     for name, layer in network.named_modules():
         if isinstance(layer, ConvNorm):
             state |= _layer_state(name, layer, _taken(name, tensors, graph_file))
-        elif name and name in ("coverage", "boxes"):
+        elif name in ("coverage", "boxes"):
             kernel, bias = _taken(name, tensors, graph_file)
             state |= {f"{name}.weight": kernel, f"{name}.bias": bias}
     missing = sorted(set(network.state_dict()) - set(state))
