@@ -101,11 +101,38 @@ def shipped_profiles() -> list[str]:
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
-def load_profile(name_or_path: str, changes: Sequence[str] = ()) -> PipelineProfile:
-    """Read a shipped profile by name or a YAML file, with ``STAGE.OPTION=VALUE`` changes.
+def load_profiles(names_or_paths: Sequence[str], changes: Sequence[str] = ()) -> PipelineProfile:
+    """Read shipped profiles by name or YAML files and join them, with ``STAGE.OPTION=VALUE`` changes.
 
-    Raises PipelineError for a profile that is not there, not valid, or a change that names no stage.
+    A stage that several of them have alike is one stage; the joined profile is named after all of them.
+
+    Raises PipelineError for a profile that is not there, not valid, or whose stages differ under one
+    name or leave their results in one place, and for a change that names no stage.
     """
+    read = [_read(name) for name in names_or_paths]
+    for change in changes:
+        _apply([tree for _, tree in read], change)
+    profiles = [(origin, _validate(origin, tree)) for origin, tree in read]
+    stages: dict[str, StageSpec] = {}
+    places: dict[str, str] = {}
+    for origin, profile in profiles:
+        for stage in profile.stages:
+            if stages.setdefault(stage.name, stage) != stage:
+                raise PipelineError(f"{origin}: stages.{stage.name}: differs from that of another profile")
+            if places.setdefault(stage.makes, stage.name) != stage.name:
+                raise PipelineError(
+                    f"{origin}: stages.{stage.name}.makes: {stage.makes}: expected a place of its own, "
+                    f"found that of {places[stage.makes]}"
+                )
+    return PipelineProfile(
+        name="+".join(profile.name for _, profile in profiles),
+        description=" ".join(profile.description for _, profile in profiles),
+        stages=tuple(stages.values()),
+    )
+
+
+def _read(name_or_path: str) -> tuple[str, dict[str, Any]]:
+    """A profile's origin, for messages, and its YAML."""
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
@@ -121,11 +148,16 @@ def load_profile(name_or_path: str, changes: Sequence[str] = ()) -> PipelineProf
         )
     try:
         tree = yaml.safe_load(text)
-        for change in changes:
-            _apply(tree, change)
-        return PipelineProfile.model_validate(tree)
     except yaml.YAMLError as error:
         raise PipelineError(f"{origin}: not readable as YAML: {error}") from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("stages"), list):
+        raise PipelineError(f"{origin}: stages: expected a list of stages, found none")
+    return origin, tree
+
+
+def _validate(origin: str, tree: dict[str, Any]) -> PipelineProfile:
+    try:
+        return PipelineProfile.model_validate(tree)
     except ValidationError as error:
         raise PipelineError("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
 
@@ -177,24 +209,27 @@ def _flag(name: str, value: OptionValue, fill: Any) -> list[str]:
     return [f"--{name}", fill(str(value))]
 
 
-def _apply(tree: Any, change: str) -> None:
-    """Set one option of one stage; a list option (such as ``set``) gets the value as one more item."""
+def _apply(trees: Sequence[dict[str, Any]], change: str) -> None:
+    """Set one option of one stage, in each tree that has it; a list option (such as ``set``) gets the value too."""
     target, equals, value = change.partition("=")
     stage_name, dot, option = target.partition(".")
     if not equals or not dot:
         raise PipelineError(
             f"--option: expected STAGE.OPTION=VALUE such as frames.frames=500, found {change!r}"
         )
-    stages = {stage["name"]: stage for stage in tree["stages"]}
-    if stage_name not in stages:
-        near = difflib.get_close_matches(stage_name, stages, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(stages)}"
+    stages = [stage for tree in trees for stage in tree["stages"]]
+    matching = [stage for stage in stages if stage.get("name") == stage_name]
+    if not matching:
+        names = list(dict.fromkeys(str(stage.get("name")) for stage in stages))
+        near = difflib.get_close_matches(stage_name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(names)}"
         raise PipelineError(f"--option {change}: no stage {stage_name!r}{hint}")
-    options = stages[stage_name].setdefault("options", {})
-    if isinstance(options.get(option), list):
-        options[option] = [*options[option], value]
-    else:
-        options[option] = yaml.safe_load(value)
+    for stage in matching:
+        options = stage.setdefault("options", {})
+        if isinstance(options.get(option), list):
+            options[option] = [*options[option], value]
+        else:
+            options[option] = yaml.safe_load(value)
 
 
 def _explain(error: ValidationError) -> list[str]:

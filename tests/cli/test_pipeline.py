@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
-from palletjack_cli.pipeline import STATE, check_commands, check_packages, run_stages
-from palletjack_cli.pipeline_profile import PipelineError, expand, load_profile, shipped_profiles
+from palletjack_cli.pipeline import check_commands, check_packages
+from palletjack_cli.pipeline_profile import PipelineError, expand, load_profiles, shipped_profiles
+from palletjack_cli.pipeline_run import STATE, Machine, Place, run_stages
 
 PROFILE = """
 name: tiny
@@ -51,7 +53,7 @@ class Verbs:
     def verbs(self) -> list[str]:
         return [command[0] for command in self.commands]
 
-    def __call__(self, command: tuple[str, ...]) -> int:
+    def __call__(self, command: tuple[str, ...], place: Place) -> int:
         self.commands.append(command)
         leaves = {"generate": "frames/dataset.json", "train": "train/weights.pt", "evaluate": "photos/r.json"}
         path = self.out / leaves[command[0]]
@@ -71,7 +73,7 @@ def profile_file(tmp_path: Path) -> Path:
 
 
 def run(profile_file: Path, out: Path, verbs: Verbs, *changes: str, photos: str = "") -> None:
-    profile = load_profile(str(profile_file), changes)
+    profile = load_profiles([str(profile_file)], changes)
     variables = {"out": str(out), "workers": "1", **({"photos": photos} if photos else {})}
     run_stages(profile, expand(profile, variables), out, verbs)
 
@@ -126,7 +128,7 @@ def test_a_result_that_was_deleted_is_made_again(profile_file: Path, tmp_path: P
 
 
 def test_more_workers_in_another_folder_are_the_same_work(profile_file: Path, tmp_path: Path) -> None:
-    profile = load_profile(str(profile_file))
+    profile = load_profiles([str(profile_file)])
     verbs = Verbs(tmp_path / "out")
     run(profile_file, verbs.out, verbs)
     moved = verbs.out.rename(tmp_path / "moved")
@@ -136,10 +138,10 @@ def test_more_workers_in_another_folder_are_the_same_work(profile_file: Path, tm
 
 
 def test_a_verb_that_leaves_nothing_has_failed(profile_file: Path, tmp_path: Path) -> None:
-    profile = load_profile(str(profile_file))
+    profile = load_profiles([str(profile_file)])
     out = tmp_path / "out"
     with pytest.raises(PipelineError, match=r"stage frames failed: it left no .*dataset\.json"):
-        run_stages(profile, expand(profile, {"out": str(out), "workers": "1"}), out, lambda command: 0)
+        run_stages(profile, expand(profile, {"out": str(out), "workers": "1"}), out, lambda *_: 0)
 
 
 def test_photos_are_evaluated_only_where_there_are_some(profile_file: Path, tmp_path: Path) -> None:
@@ -172,22 +174,22 @@ def test_a_wrong_profile_is_refused_by_name(
 ) -> None:
     profile_file.write_text(PROFILE.replace(before, after, 1))
     with pytest.raises(PipelineError, match=message):
-        load_profile(str(profile_file))
+        load_profiles([str(profile_file)])
 
 
 def test_an_unknown_variable_is_named(profile_file: Path) -> None:
     profile_file.write_text(PROFILE.replace("{out}/frames", "{outt}/frames", 1))
     with pytest.raises(PipelineError, match=r"stages\.frames.*'outt'"):
-        expand(load_profile(str(profile_file)), {"out": "o", "workers": "1"})
+        expand(load_profiles([str(profile_file)]), {"out": "o", "workers": "1"})
 
 
 def test_a_change_of_an_unknown_stage_names_the_nearest(profile_file: Path) -> None:
     with pytest.raises(PipelineError, match="did you mean 'train'"):
-        load_profile(str(profile_file), ["trian.out=x"])
+        load_profiles([str(profile_file)], ["trian.out=x"])
 
 
 def test_a_wrong_option_is_found_before_anything_runs(profile_file: Path) -> None:
-    profile = load_profile(str(profile_file), ["train.stepz=5"])
+    profile = load_profiles([str(profile_file)], ["train.stepz=5"])
     with pytest.raises(PipelineError, match=r"stages\.train: No such option"):
         check_commands(expand(profile, {"out": "o", "workers": "1"}), typer.main.get_command(app))
 
@@ -197,7 +199,7 @@ def test_every_command_of_a_shipped_profile_is_one_that_the_verbs_take(name: str
     words = ["pipeline", "--profile", name, "--out", "out/x", "--photos", "a.json", "--dry-run"]
     shown = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
     assert shown.exit_code == 0, shown.output
-    assert len(shown.output.splitlines()) == len(load_profile(name).stages)
+    assert len(shown.output.splitlines()) == len(load_profiles([name]).stages)
 
 
 def test_a_package_that_a_later_stage_needs_is_missed_before_the_first(
@@ -205,10 +207,115 @@ def test_a_package_that_a_later_stage_needs_is_missed_before_the_first(
 ) -> None:
     """Quantization came after a quarter of an hour of training, and ended there."""
     variables = {"out": "o", "workers": "1", "frames": "o/frames", "held_out": "o/held_out"}
-    stages = expand(load_profile("smoke", ()), variables)
+    stages = expand(load_profiles(["smoke"]), variables)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "modelopt" else find(name))
     with pytest.raises(PipelineError, match=r"stages\.qat: needs the package modelopt: pip install"):
         check_packages(stages)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     check_packages(stages)
+
+
+SIDE_BY_SIDE = """
+name: wide
+stages:
+  - {name: frames, run: generate, makes: "{out}/frames"}
+  - {name: one, run: train, needs: [frames], makes: "{out}/one"}
+  - {name: two, run: train, needs: [frames], makes: "{out}/two"}
+  - {name: three, run: train, needs: [frames], makes: "{out}/three"}
+  - {name: report, run: evaluate, needs: [one], makes: "{out}/report"}
+"""
+
+
+class Slow:
+    """Stands in for verbs that take their time: each waits until ``together`` of its kind run, then leaves its file."""
+
+    def __init__(self, together: int) -> None:
+        self.meet = threading.Barrier(together, timeout=20)
+        self.places: list[tuple[str, Place]] = []
+        self.fails: set[str] = set()
+
+    def __call__(self, command: tuple[str, ...], place: Place) -> int:
+        assert place.log is not None
+        self.places.append((place.log.stem, place))
+        if place.log.stem in ("one", "two"):
+            self.meet.wait()
+        if place.log.stem in self.fails:
+            return 1
+        made = place.log.parent.parent / place.log.stem
+        made.write_text("done")
+        return 0
+
+
+def run_wide(tmp_path: Path, verbs: Slow, machine: Machine) -> list[str]:
+    file = tmp_path / "wide.yaml"
+    file.write_text(SIDE_BY_SIDE)
+    profile = load_profiles([str(file)])
+    out = tmp_path / "out"
+    run_stages(profile, expand(profile, {"out": str(out)}), out, verbs, machine)
+    return [name for name, _ in verbs.places]
+
+
+def test_stages_that_do_not_build_on_each_other_train_side_by_side_on_gpus_of_their_own(
+    tmp_path: Path,
+) -> None:
+    verbs = Slow(2)
+    order = run_wide(tmp_path, verbs, Machine(2, ("0", "1")))
+    assert order[0] == "frames"
+    assert set(order[1:3]) == {"one", "two"}, "the third waits for a GPU"
+    gpus = {name: place.gpu for name, place in verbs.places}
+    assert {gpus["one"], gpus["two"]} == {"0", "1"}
+    assert gpus["frames"] == gpus["report"] == "", "only training is bound to a GPU"
+
+
+def test_more_jobs_than_gpus_share_them_evenly(tmp_path: Path) -> None:
+    verbs = Slow(2)
+    run_wide(tmp_path, verbs, Machine(4, ("5", "7")))
+    gpus = {name: place.gpu for name, place in verbs.places}
+    assert {gpus["one"], gpus["two"]} == {"5", "7"}
+
+
+def test_a_stage_that_fails_takes_along_only_what_needs_it(tmp_path: Path) -> None:
+    verbs = Slow(2)
+    verbs.fails = {"one"}
+    with pytest.raises(PipelineError, match=r"stage one failed: exit code 1; see .*one\.log"):
+        run_wide(tmp_path, verbs, Machine(2))
+    assert sorted(name for name, _ in verbs.places) == ["frames", "one", "three", "two"]
+    record = json.loads((tmp_path / "out" / STATE).read_text())["stages"]
+    assert {name: stage["status"] for name, stage in record.items()} == {
+        "frames": "done",
+        "one": "failed",
+        "two": "done",
+        "three": "done",
+    }
+
+
+def test_two_profiles_in_one_pipeline_share_what_they_have_in_common() -> None:
+    both = load_profiles(["flagship", "resnet18"])
+    names = [stage.name for stage in both.stages]
+    assert both.name == "flagship+resnet18"
+    assert names.count("teacher") == 1
+    assert {"qat", "qat_deep", "resnet18_qat"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_a_change_reaches_the_shared_stage_of_every_profile() -> None:
+    both = load_profiles(["flagship", "resnet18"], ["frames.frames=9"])
+    frames = next(stage for stage in both.stages if stage.name == "frames")
+    assert frames.options["frames"] == 9
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("frames: 4", "frames: 5", r"stages\.frames: differs from that of another profile"),
+        ("name: train", "name: learn", r"stages\.learn\.makes: .*expected a place of its own, found that of"),
+    ],
+)
+def test_profiles_that_contradict_each_other_are_refused(
+    profile_file: Path, before: str, after: str, message: str
+) -> None:
+    other = profile_file.with_name("other.yaml")
+    other.write_text(PROFILE.replace(before, after, 1).replace("needs: [train]", "needs: [frames]"))
+    with pytest.raises(PipelineError, match=message):
+        load_profiles([str(profile_file), str(other)])

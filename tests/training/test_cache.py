@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -164,3 +165,27 @@ def test_bad_files_are_named(tmp_path: Path, write_frames: Callable, config: Tra
         opened([tmp_path / "set"], config, tmp_path / "cache")
     with pytest.raises(DatasetError, match="expected a folder"):
         opened([tmp_path / "nowhere"], config, tmp_path / "cache")
+
+
+def test_trainings_that_start_together_decode_each_frame_once(
+    tmp_path: Path, write_frames: Callable, config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Side by side on four GPUs, each would have decoded all of them, and a new file emptied the others' one."""
+    from palletjack_training import kitti_cache
+
+    write_frames(tmp_path / "set", 40)
+    read = kitti_cache.read_image
+    seen: list[str] = []
+
+    def noted(path: Path) -> np.ndarray:
+        seen.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(kitti_cache, "read_image", noted)
+    with ThreadPoolExecutor(3) as pool:
+        started = [pool.submit(opened, [tmp_path / "set"], config, tmp_path / "cache") for _ in range(3)]
+        caches = [future.result(timeout=60) for future in started]
+    assert sorted(seen) == sorted({*seen})
+    assert len(seen) == 40
+    for cache in caches:
+        assert cache.gather(np.arange(40)).max(axis=(1, 2, 3)).min() > 0

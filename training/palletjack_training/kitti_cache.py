@@ -2,12 +2,14 @@
 
 A data set is a folder with ``images/`` (jpg or png) and ``labels/`` (txt of the same stem). Its cache
 is keyed by the content of every file and by the input settings, so that changed data is never mixed
-up with old. A cache that was cut short goes on from the frames it has.
+up with old. A cache that was cut short goes on from the frames it has; trainings that start side by
+side decode each frame once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -149,22 +151,32 @@ def _open_folder(
         ]
         key = _key(sources, config)
         target = cache_dir / key
-        frames, done = _prepare(target, len(pairs), config)
-        todo = [index for index in range(len(pairs)) if not done[index]]
-        decode = partial(
-            _decode_chunk, target, (len(pairs), config.input.height, config.input.width, 3), config
-        )
-        chunks = [[(i, pairs[i][0]) for i in todo[at : at + _CHUNK]] for at in range(0, len(todo), _CHUNK)]
-        finished = len(pairs) - len(todo)
-        for chunk in run(decode, chunks):
-            done[chunk] = 1
-            finished += len(chunk)
-            if on_progress is not None:
-                on_progress(finished)
+        with _alone(target):
+            frames, done = _prepare(target, len(pairs), config)
+            todo = [index for index in range(len(pairs)) if not done[index]]
+            decode = partial(
+                _decode_chunk, target, (len(pairs), config.input.height, config.input.width, 3), config
+            )
+            at_once = [todo[at : at + _CHUNK] for at in range(0, len(todo), _CHUNK)]
+            finished = len(pairs) - len(todo)
+            for chunk in run(decode, [[(i, pairs[i][0]) for i in part] for part in at_once]):
+                done[chunk] = 1
+                finished += len(chunk)
+                if on_progress is not None:
+                    on_progress(finished)
+            done.flush()
         sizes = list(run(_image_size, [image for image, _ in pairs]))
-    done.flush()
     objects = [_objects(label, size, config) for (_, label), size in zip(pairs, sizes, strict=True)]
     return frames, objects
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other trainings from decoding into ``target`` meanwhile; when they get it, all is there."""
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -191,7 +203,6 @@ def _key(sources: list[tuple[str, str]], config: TrainingConfig) -> str:
 
 def _prepare(target: Path, count: int, config: TrainingConfig) -> tuple[NDArray[np.uint8], np.memmap]:
     """Open the arrays of a cache, making them if they are new or of the wrong size."""
-    target.mkdir(parents=True, exist_ok=True)
     shape = (count, config.input.height, config.input.width, 3)
     frames_path, done_path = target / "frames.u8", target / "done.u8"
     whole = int(np.prod(shape, dtype=np.int64))
