@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,10 @@ def best_boxes(data: LabelledData, predictions: Predictions) -> list[Found]:
 
 
 def by_length(found: Sequence[Found]) -> list[dict[str, Any]]:
-    """Objects, share with a box, median IoU and score of those, for each range of lengths that has objects."""
+    """Objects, share with a box, median IoU and score, for each range of lengths that has objects."""
     table = np.array(found, np.float64).reshape(-1, 3)
     result = []
-    for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
+    for low, high in pairwise(EDGES):
         part = table[(table[:, 0] >= low) & (table[:, 0] < high)]
         with_box = part[part[:, 2] > 0]
         if len(part):
@@ -114,7 +115,10 @@ def table(document: dict[str, Any]) -> str:
         )
         lines.append(f"| {_length(bins[0])} | {bins[0]['objects']} |{cells}")
     lines += ["", "Share with a box of IoU 0.5, median IoU, median score.", ""]
-    lines += ["| | Data | AP50 | Recall, precision, F1 at the threshold | Best F1, at |", "|---|---|---|---|---|"]
+    lines += [
+        "| | Data | AP50 | Recall, precision, F1 at the threshold | Best F1, at |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
         for name, scores in row["data"].items():
             at, best = scores["at_threshold"], scores["at_best_f1"]
@@ -160,8 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="Folder for the results.")
-    parser.add_argument("--model", action="append", required=True, help="NAME=FOLDER[:PRECISION]; repeatable.")
-    parser.add_argument("--data", action="append", required=True, help="NAME=PATH of labelled images; repeatable.")
+    parser.add_argument(
+        "--model", action="append", required=True, help="NAME=FOLDER[:PRECISION]; repeatable."
+    )
+    parser.add_argument(
+        "--data", action="append", required=True, help="NAME=PATH of labelled images; repeatable."
+    )
     parser.add_argument("--class", dest="class_name", default="palletjack", help="Class to look at.")
     parser.add_argument("--threads", type=int, default=2, help="Threads of ONNX Runtime.")
     parser.add_argument("--json", type=Path, help="Write the result here as well.")

@@ -210,7 +210,7 @@ def _flag(name: str, value: OptionValue, fill: Any) -> list[str]:
 
 
 def _apply(trees: Sequence[dict[str, Any]], change: str) -> None:
-    """Set one option of one stage, in each tree that has it; a list option (such as ``set``) gets the value too."""
+    """Set one option of one stage, in each tree that has it; a list option (such as ``set``) grows."""
     target, equals, value = change.partition("=")
     stage_name, dot, option = target.partition(".")
     if not equals or not dot:

@@ -37,7 +37,7 @@ GPU_VERBS = ("train", "prune")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage runs: on one ``gpu`` ("" for all that there are), its output into ``log`` (None: the terminal)."""
+    """Where a stage runs: on one ``gpu`` ("": all that there are), its output into ``log`` (None: here)."""
 
     gpu: str = ""
     log: Path | None = None

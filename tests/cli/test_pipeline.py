@@ -228,7 +228,7 @@ stages:
 
 
 class Slow:
-    """Stands in for verbs that take their time: each waits until ``together`` of its kind run, then leaves its file."""
+    """Stands in for verbs that take their time: `one` and `two` wait for each other."""
 
     def __init__(self, together: int) -> None:
         self.meet = threading.Barrier(together, timeout=20)

@@ -27,13 +27,13 @@ def _near_the_truck(name: str, duration: float) -> Scenario:
     return scenario.model_copy(update=changed)
 
 
-def _drive(scenario: Scenario, model: str, out: Path) -> RunResult:
+def _drive(scenario: Scenario, model: str, out: Path, threshold: float | None = None) -> RunResult:
     return run_direct(
         scenario,
         seed=0,
         camera_quality="rasterized",
         perception="detector",
-        model=ModelChoice(MODELS / model),
+        model=ModelChoice(MODELS / model, score_threshold=threshold),
         out=out,
     )
 
@@ -49,7 +49,11 @@ def test_robot_stops_for_a_truck_across_the_lane(model: str, tmp_path: Path) -> 
     assert result.min_clearance_m > 0.9
 
 
-def test_with_one_threshold_alone_it_would_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hysteresis, "keep_threshold", lambda threshold, asked: threshold)
-    result = _drive(_near_the_truck("from_the_side", 9.0), "palletjack_resnet18", tmp_path)
-    assert result.verdict == FAILED, result.reasons
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_was_found_is_kept_below_a_threshold_that_alone_would_lose_it(
+    keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not keeps:
+        monkeypatch.setattr(hysteresis, "keep_threshold", lambda threshold, asked: threshold)
+    result = _drive(_near_the_truck("from_the_side", 9.0), "palletjack_resnet18", tmp_path, threshold=0.5)
+    assert result.verdict == (PASSED if keeps else FAILED), result.reasons

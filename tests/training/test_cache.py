@@ -170,7 +170,7 @@ def test_bad_files_are_named(tmp_path: Path, write_frames: Callable, config: Tra
 def test_trainings_that_start_together_decode_each_frame_once(
     tmp_path: Path, write_frames: Callable, config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Side by side on four GPUs, each would have decoded all of them, and a new file emptied the others' one."""
+    """Side by side on four GPUs each would have decoded all, and a new file have emptied the others'."""
     from palletjack_training import kitti_cache
 
     write_frames(tmp_path / "set", 40)
