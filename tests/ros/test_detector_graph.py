@@ -122,6 +122,7 @@ def test_diagnostics_say_what_runs_and_how_fast(graph: tuple[Launch, Probe]) -> 
     values = probe.status()["values"]
     assert values["model"] == "tiny"
     assert values["provider"] == "CPUExecutionProvider"
+    assert (values["score_threshold"], values["keep_threshold"]) == ("0.500", "0.300")
     assert float(values["rate_hz"]) > 0
     for stage in ("preprocess_ms", "inference_ms", "decode_ms", "stamp_to_publish_ms"):
         assert 0 < float(values[f"{stage}_p50"]) <= float(values[f"{stage}_p99"])

@@ -295,7 +295,7 @@ class DetectorNode(ManagedNode):
             self._diagnostics.publish(array)
 
     def _status(self, report: HealthReport) -> DiagnosticStatus:
-        values = [*about(self._detector), *report.values]
+        values = [*about(self._detector, self._settings["keep_threshold"]), *report.values]
         if (temperature := hottest_zone()) is not None:
             values.append(("temperature_c", f"{temperature.celsius:.1f} ({temperature.zone})"))
         level, message, build = report.level, report.message, self._build
@@ -361,8 +361,8 @@ def check_classes(names: list[str], detector: Detector) -> None:
         raise ValueError(f"parameter classes: expected names among {', '.join(known)}; found {unknown}")
 
 
-def about(detector: Detector | None) -> list[tuple[str, str]]:
-    """Return what /diagnostics says of the model that is loaded."""
+def about(detector: Detector | None, keep: float) -> list[tuple[str, str]]:
+    """Return what /diagnostics says of the model that is loaded; ``keep`` is the parameter keep_threshold."""
     if detector is None:
         return [("model", "none")]
     return [
@@ -371,6 +371,7 @@ def about(detector: Detector | None) -> list[tuple[str, str]]:
         ("precision", detector.precision),
         ("provider", detector.engine.provider),
         ("score_threshold", f"{detector.score_threshold:.3f}"),
+        ("keep_threshold", f"{keep_threshold(detector.score_threshold, keep):.3f}"),
         ("clustering", detector.clustering.method),
     ]
 
