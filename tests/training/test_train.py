@@ -398,6 +398,7 @@ def test_shipped_configurations_build() -> None:
         "palletjack_lite",
         "palletjack_lite2",
         "palletjack_resnet18",
+        "palletjack_resnet18_aligned",
         "palletjack_resnet34",
         "smoke",
     ]
