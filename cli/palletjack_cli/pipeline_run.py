@@ -56,22 +56,18 @@ class Machine:
     jobs: int = 1
     gpus: tuple[str, ...] = ()
     _running: dict[str, Place] = field(default_factory=dict)
-    _trains: set[str] = field(default_factory=set)
 
     def has_room(self, stage: Stage) -> bool:
         """Whether ``stage`` may start now."""
-        if self.jobs == 1 or not self.gpus:
-            return len(self._running) < self.jobs
-        alike = self._trains if stage.spec.run in GPU_VERBS else self._running.keys() - self._trains
-        return len(alike) < self.jobs
+        wants = self._wants_gpu(stage)
+        return sum(bool(place.gpu) == wants for place in self._running.values()) < self.jobs
 
     def enter(self, stage: Stage, logs: Path) -> Place:
         """Count ``stage`` as running and say where."""
         name, gpu = stage.spec.name, ""
-        if self.jobs > 1 and self.gpus and stage.spec.run in GPU_VERBS:
+        if self._wants_gpu(stage):
             busy = [place.gpu for place in self._running.values()]
             gpu = min(self.gpus, key=busy.count)
-            self._trains.add(name)
         place = Place(gpu, logs / f"{name}.log" if self.jobs > 1 else None)
         self._running[name] = place
         return place
@@ -79,7 +75,9 @@ class Machine:
     def leave(self, stage: Stage) -> None:
         """Count ``stage`` as ended."""
         self._running.pop(stage.spec.name)
-        self._trains.discard(stage.spec.name)
+
+    def _wants_gpu(self, stage: Stage) -> bool:
+        return self.jobs > 1 and bool(self.gpus) and stage.spec.run in GPU_VERBS
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -137,11 +135,12 @@ class _Run:
 
     def to_the_end(self) -> None:
         """Start what can start whenever something has ended, until nothing is left or can start."""
-        running: dict[Future[int], tuple[Stage, float]] = {}
+        running: dict[Future[int], tuple[Stage, Place, float]] = {}
         with ThreadPoolExecutor(2 * self._machine.jobs) as pool:
             while True:
                 for stage in self._startable():
-                    running[pool.submit(self._runner, *self._start(stage))] = (stage, time.monotonic())
+                    command, place = self._start(stage)
+                    running[pool.submit(self._runner, command, place)] = (stage, place, time.monotonic())
                 if not running:
                     return
                 try:
@@ -151,8 +150,8 @@ class _Run:
                     self._stopped = True
                     continue
                 for future in ended:
-                    stage, began = running.pop(future)
-                    self._end(stage, future.result(), time.monotonic() - began)
+                    stage, place, began = running.pop(future)
+                    self._end(stage, place, future.result(), time.monotonic() - began)
 
     def _startable(self) -> Iterator[Stage]:
         for stage in list(self._waiting):
@@ -170,8 +169,7 @@ class _Run:
 
     def _ready(self, stage: Stage) -> bool:
         # A need that is not among the stages of this run was left out with its requirement.
-        names = {item.spec.name for item in self._stages}
-        return all(need in self._done for need in stage.spec.needs if need in names)
+        return all(need in self._done for need in stage.spec.needs if need in self._fingerprints)
 
     def _is_done(self, stage: Stage) -> bool:
         entry = self._record["stages"].get(stage.spec.name, {})
@@ -197,7 +195,7 @@ class _Run:
         _write_record(self._out, self._record)
         return command, place
 
-    def _end(self, stage: Stage, code: int, seconds: float) -> None:
+    def _end(self, stage: Stage, place: Place, code: int, seconds: float) -> None:
         self._machine.leave(stage)
         name = stage.spec.name
         entry = self._record["stages"][name]
@@ -207,11 +205,11 @@ class _Run:
         _write_record(self._out, self._record)
         if not failed:
             self._done.add(name)
-            if self._machine.jobs > 1:
+            if place.log is not None:
                 typer.echo(f"{self._number(stage)} {name}: done in {seconds:.0f} s")
             return
         reason = f"exit code {code}" if code else f"it left no {stage.result}"
-        where = f"; see {self._out / 'logs' / name}.log" if self._machine.jobs > 1 else ""
+        where = f"; see {place.log}" if place.log is not None else ""
         self.failures.append(f"stage {name} failed: {reason}{where}")
 
     def _number(self, stage: Stage) -> str:
@@ -272,6 +270,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._told_to_end = False
 
     def __call__(self, command: tuple[str, ...], place: Place) -> int:
         environment = dict(os.environ)
@@ -286,6 +285,9 @@ class Processes:
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         self._running.add(process)
+        if self._told_to_end:
+            # It was being started when the signal came.
+            process.terminate()
         try:
             return process.wait()
         finally:
@@ -296,8 +298,9 @@ class Processes:
         """Hand SIGTERM on to the stages and treat it as Ctrl-C; a terminal sends that to all by itself."""
 
         def hand_on(number: int, frame: FrameType | None) -> None:
+            self._told_to_end = True
             for process in list(self._running):
-                process.send_signal(signal.SIGTERM)
+                process.terminate()
             raise KeyboardInterrupt
 
         before = signal.signal(signal.SIGTERM, hand_on)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 from palletjack_cli.main import app
 from palletjack_cli.pipeline import check_commands, check_packages
 from palletjack_cli.pipeline_profile import PipelineError, expand, load_profiles, shipped_profiles
-from palletjack_cli.pipeline_run import STATE, Machine, Place, run_stages
+from palletjack_cli.pipeline_run import STATE, Machine, Place, Processes, run_stages
 
 PROFILE = """
 name: tiny
@@ -319,3 +321,11 @@ def test_profiles_that_contradict_each_other_are_refused(
     other.write_text(PROFILE.replace(before, after, 1).replace("needs: [train]", "needs: [frames]"))
     with pytest.raises(PipelineError, match=message):
         load_profiles([str(profile_file), str(other)])
+
+
+def test_a_stage_that_is_being_started_when_the_signal_comes_ends_too() -> None:
+    """It was not among those that run yet, so nobody told it, and the pipeline waited for it to its end."""
+    processes = Processes()
+    with pytest.raises(KeyboardInterrupt), processes.ended_together():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert processes(("train", "--help"), Place()) == -signal.SIGTERM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ pytest.importorskip("pydantic")
 
 from palletjack_detection.preprocess import Preprocessor
 from palletjack_sdg.kitti import KittiFormatError
+from palletjack_training import kitti_cache
 from palletjack_training.box_labels import IGNORED, PADDING
 from palletjack_training.config import TrainingConfig, load_config
 from palletjack_training.kitti_cache import DatasetError, FrameCache, open_cache
@@ -22,6 +24,28 @@ from palletjack_training.model_spec import input_spec
 
 class Interrupted(Exception):
     """Stands for a run that is stopped."""
+
+
+@dataclass
+class Reads:
+    """Names of the files that were decoded; the one after ``stop_at`` of them is not."""
+
+    names: list[str] = field(default_factory=list)
+    stop_at: int | None = None
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    noted, read = Reads(), kitti_cache.read_image
+
+    def reading(path: Path) -> np.ndarray:
+        if noted.stop_at == len(noted.names):
+            raise Interrupted
+        noted.names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(kitti_cache, "read_image", reading)
+    return noted
 
 
 @pytest.fixture
@@ -60,35 +84,22 @@ def test_sets_follow_each_other(tmp_path: Path, write_frames: Callable, config: 
 
 
 def test_a_cut_short_cache_goes_on_where_it_was(
-    tmp_path: Path, write_frames: Callable, config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_frames: Callable, config: TrainingConfig, reads: Reads
 ) -> None:
-    from palletjack_training import kitti_cache
-
     write_frames(tmp_path / "set", 40)
-    read = kitti_cache.read_image
-    seen: list[str] = []
-    stop_at = [35]
-
-    def stopping(path: Path) -> np.ndarray:
-        if stop_at == [len(seen)]:
-            raise Interrupted
-        seen.append(path.name)
-        return read(path)
-
-    monkeypatch.setattr(kitti_cache, "read_image", stopping)
+    reads.stop_at = 35
     with pytest.raises(Interrupted):
         opened([tmp_path / "set"], config, tmp_path / "cache")
-    seen.clear()
-    stop_at.clear()
+    reads.stop_at = None
+    reads.names.clear()
     cache = opened([tmp_path / "set"], config, tmp_path / "cache")
-    assert len(seen) == 8, "the first whole piece of 32 frames is not decoded again"
-    seen.clear()
+    assert len(reads.names) == 8, "the first whole piece of 32 frames is not decoded again"
     fresh = opened([tmp_path / "set"], config, tmp_path / "other")
     every = np.arange(40)
     np.testing.assert_array_equal(cache.gather(every), fresh.gather(every))
-    seen.clear()
+    reads.names.clear()
     opened([tmp_path / "set"], config, tmp_path / "cache")
-    assert seen == []
+    assert reads.names == []
 
 
 def test_changed_content_is_decoded_anew(
@@ -168,24 +179,14 @@ def test_bad_files_are_named(tmp_path: Path, write_frames: Callable, config: Tra
 
 
 def test_trainings_that_start_together_decode_each_frame_once(
-    tmp_path: Path, write_frames: Callable, config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_frames: Callable, config: TrainingConfig, reads: Reads
 ) -> None:
     """Side by side on four GPUs each would have decoded all, and a new file have emptied the others'."""
-    from palletjack_training import kitti_cache
-
     write_frames(tmp_path / "set", 40)
-    read = kitti_cache.read_image
-    seen: list[str] = []
-
-    def noted(path: Path) -> np.ndarray:
-        seen.append(path.name)
-        return read(path)
-
-    monkeypatch.setattr(kitti_cache, "read_image", noted)
     with ThreadPoolExecutor(3) as pool:
         started = [pool.submit(opened, [tmp_path / "set"], config, tmp_path / "cache") for _ in range(3)]
         caches = [future.result(timeout=60) for future in started]
-    assert sorted(seen) == sorted({*seen})
-    assert len(seen) == 40
+    assert sorted(reads.names) == sorted({*reads.names})
+    assert len(reads.names) == 40
     for cache in caches:
         assert cache.gather(np.arange(40)).max(axis=(1, 2, 3)).min() > 0
