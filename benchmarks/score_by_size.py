@@ -15,23 +15,20 @@ Left in --out: result.json, table.md and picture.png, and what each model found,
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from figure_file import save_figure
 from machine import describe_machine
+from matplotlib import pyplot
 from model_table.rows import LabelledData, Row, parse_data, parse_rows, predictions_of
 from result_file import write_json
 
 from palletjack_training.evaluation.predictions import Predictions
 from palletjack_training.evaluation.scoring import overlap_shares, score
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 EDGES = (0, 40, 80, 150, 250, 350, 450, 600, 10_000)
 LEAST_IOU = 0.5
@@ -154,10 +151,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     )
     axis.grid(alpha=0.3)
     axis.legend()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    os.replace(temporary, path)
+    save_figure(figure, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -43,9 +43,7 @@ def _difference(row: dict[str, Any], first: dict[str, Any], key: str) -> str:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Dots of the AP50 on both data sets with their intervals; dashed, the first row."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+    from figure_file import save_figure
     from matplotlib import pyplot
 
     names = [row["name"] for row in rows]
@@ -69,5 +67,4 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    save_figure(figure, path)

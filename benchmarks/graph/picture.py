@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
+from figure_file import save_figure
 from matplotlib import pyplot
 
 
@@ -33,7 +30,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
             axis.grid(alpha=0.3)
         loss.legend()
     figure.suptitle(f"{document['device']}, {document['cpus']} CPUs, {document['rmw']}", fontsize=9)
-    _save(figure, path)
+    figure.tight_layout()
+    save_figure(figure, path)
 
 
 def draw_soak(document: dict[str, Any], path: Path) -> None:
@@ -60,15 +58,8 @@ def draw_soak(document: dict[str, Any], path: Path) -> None:
         for axis in (memory, latency):
             axis.grid(alpha=0.3)
     figure.suptitle(f"{document['device']}, {document['cpus']} CPUs, {document['rmw']}", fontsize=9)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    os.replace(temporary, path)
+    save_figure(figure, path)
 
 
 def _lines(loss: Any, latency: Any, steps: list[dict[str, Any]], name: str, colour: str) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
+from figure_file import save_figure
 from matplotlib import pyplot
 
 
@@ -39,7 +36,4 @@ def draw(document: dict[str, Any], path: Path) -> None:
     figure.suptitle(
         f"{document['title']}; {counts}; {document['date'][:10]}, {document['commit']}", fontsize=9
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=100)
-    pyplot.close(figure)
-    os.replace(temporary, path)
+    save_figure(figure, path, dpi=100)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
+from figure_file import save_figure
 from matplotlib import pyplot
 
 
@@ -48,10 +45,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
         f"{document['date'][:10]}, {document['commit']}",
         fontsize=9,
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    os.replace(temporary, path)
+    save_figure(figure, path)
 
 
 def _weights(axis: Any, rows: list[dict[str, Any]]) -> None:
