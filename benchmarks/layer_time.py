@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import onnx
 from machine import describe_machine
+from noise_input import noise_for
 from result_file import write_result
 
 from palletjack_detection.model_folder import ModelFolderError, load_model_spec
@@ -112,7 +113,7 @@ def profile(folder: Path, threads: int, runs: int) -> tuple[list[TimedLayer], fl
         options.profile_file_prefix = str(Path(place) / "profile")
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         given = session.get_inputs()[0]
-        image = np.random.default_rng(0).random([1, *given.shape[1:]], np.float32)
+        image = noise_for(given)
         for _ in range(runs):
             session.run(None, {given.name: image})
         events = json.loads(Path(session.end_profiling()).read_text())

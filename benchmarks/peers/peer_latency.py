@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from noise_input import noise_for
 from numpy.typing import NDArray
 
 # Runs of a network in a round that are not counted: caches and threads are another network's.
@@ -73,12 +74,11 @@ def open_network(path: Path, threads: int) -> tuple[Callable[[], float], list[in
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     entry = session.get_inputs()[0]
-    shape = [side if isinstance(side, int) else 1 for side in entry.shape]
-    image = np.random.default_rng(0).random(shape, np.float32)
+    image = noise_for(entry)
 
     def call() -> float:
         began = perf_counter()
         session.run(None, {entry.name: image})
         return 1e3 * (perf_counter() - began)
 
-    return call, shape
+    return call, list(image.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,39 @@ def test_the_engine_takes_batches(tiny: Path) -> None:
     assert (coverage[1] > 0).sum() == 100
     with pytest.raises(EngineError, match="running the network failed"):
         engine.run(batch[:, :, :, :100])
+
+
+@pytest.mark.parametrize(("channels", "colour"), [("rgb", (230, 20, 20)), ("bgr", (20, 20, 230))])
+def test_a_network_that_takes_bytes_gives_the_same_boxes(
+    tmp_path: Path, channels: str, colour: tuple[int, int, int]
+) -> None:
+    folders = {}
+    for pixels in (False, True):
+        folder = write_tiny_model(tmp_path / str(pixels), pixels=pixels, pad_value=114)
+        document = json.loads((folder / "model.json").read_text())
+        document["input"]["channels"] = channels
+        (folder / "model.json").write_text(json.dumps(document))
+        folders[pixels] = Detector.load(folder, backend="onnxruntime", threads=1)
+    assert [folders[pixels].engine.takes_pixels for pixels in (False, True)] == [False, True]
+    for width, height in ((960, 544), (640, 480), (1280, 1024)):
+        image = grey_image(width, height)
+        paint_rectangle(image, (100, 100, 300, 200), colour)
+        floats, pixels = folders[False].detect(image), folders[True].detect(image)
+        assert len(floats) == 1
+        np.testing.assert_array_equal(pixels.boxes, floats.boxes)
+        np.testing.assert_array_equal(pixels.scores, floats.scores)
+
+
+def test_bytes_are_refused_where_the_tensor_is_normalised_in_another_way(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path, width=96, height=64, pixels=True)
+    document = json.loads((folder / "model.json").read_text())
+    document["input"]["mean"] = [0.5, 0.5, 0.5]
+    (folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(EngineError, match=r"'input_1:0' takes bytes, .* mean 0 and stddev 1; found .*0\.5"):
+        Detector.load(folder)
+    spec = load_model_spec(write_tiny_model(tmp_path / "large", width=128, height=64))
+    with pytest.raises(EngineError, match=r"expected shape .*64, 128, 4\], found .*64, 96, 4"):
+        OnnxRuntimeEngine(folder / "model.onnx", spec)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,17 @@ def test_the_buffer_is_used_again_and_padding_is_restored() -> None:
     np.testing.assert_allclose(second[0, :, :, x + 725 :], 114 / 255, rtol=1e-6)
 
 
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize(("width", "height"), [(960, 544), (640, 480), (4000, 2000), (33, 800)])
+def test_bytes_are_the_tensor_before_it_is_normalised(width: int, height: int, channels: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    preprocess = Preprocessor(make_spec(channels=channels, pad_value=114))
+    tensor, geometry = preprocess(image)
+    pixels, same = preprocess.pixels(image)
+    assert (pixels.shape, pixels.dtype, same) == ((1, 544, 960, 4), np.uint8, geometry)
+    np.testing.assert_array_equal(pixels[0, ..., :3].transpose(2, 0, 1), np.rint(255 * tensor[0]))
+
+
 def test_strong_shrinking_averages_all_pixels() -> None:
     """One-pixel lines four source pixels apart: sampling would give stripes or nothing."""
     image = np.zeros((2176, 3840, 3), np.uint8)

@@ -39,13 +39,15 @@ def write_tiny_model(
     input_name: str = "input_1:0",
     coverage_name: str = "output_cov/Sigmoid:0",
     boxes_name: str = "output_bbox/BiasAdd:0",
+    pixels: bool = False,
     changes: dict[str, Any] | None = None,
 ) -> Path:
     """Write model.onnx and model.json into ``folder`` (made if missing) and return it.
 
     ``classes``: up to three; the first finds red, the second green, the third blue. ``coverage`` is
     what a hit's cells say, so the score; with ``fades`` times the colour's brightness, 0..1, at the cell.
-    The ``*_name`` arguments name the network's tensors; model.json always says the standard names.
+    With ``pixels`` it takes bytes (N, H, W, 4). The ``*_name`` arguments name the network's tensors;
+    model.json always says the standard names.
     ``changes`` replaces top-level fields of model.json (None removes).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,7 @@ def write_tiny_model(
         input_name=input_name,
         coverage_name=coverage_name,
         boxes_name=boxes_name,
+        pixels=pixels,
     )
     onnx.save(network, str(folder / "model.onnx"))
     document: dict[str, Any] = {
@@ -121,16 +124,18 @@ def build_network(
     input_name: str,
     coverage_name: str,
     boxes_name: str,
+    pixels: bool = False,
 ) -> onnx.ModelProto:
-    """Return the network for a dynamic batch of (N, 3, height, width) in 0..1."""
+    """Return the network for a dynamic batch of (N, 3, height, width) in 0..1, or of bytes."""
     graph = _Graph()
+    image = _planes(graph, input_name) if pixels else input_name
     covers, distances = [], []
     for colour in list(COLOURS.values())[:class_count]:
-        mask = _colour_mask(graph, input_name, colour)
+        mask = _colour_mask(graph, image, colour)
         cover, boxes = _cells(graph, mask, width, height)
         if fades:
             channel = graph.constant([colour.index(1)], np.int64)
-            bright = graph.add("Gather", [input_name, channel], axis=1)
+            bright = graph.add("Gather", [image, channel], axis=1)
             bright = graph.every_sixteenth(graph.every_sixteenth(bright, 2, height), 3, width)
             cover = graph.add("Mul", [cover, bright])
         covers.append(graph.add("Mul", [cover, graph.constant(coverage)]))
@@ -138,11 +143,13 @@ def build_network(
     graph.nodes.append(helper.make_node("Concat", covers, [coverage_name], axis=1))
     graph.nodes.append(helper.make_node("Concat", distances, [boxes_name], axis=1))
     rows, columns = height // STRIDE, width // STRIDE
+    kind = TensorProto.UINT8 if pixels else TensorProto.FLOAT
+    shape = ["N", height, width, 4] if pixels else ["N", 3, height, width]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "tiny_detectnet",
-            [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, ["N", 3, height, width])],
+            [helper.make_tensor_value_info(input_name, kind, shape)],
             [
                 helper.make_tensor_value_info(
                     coverage_name, TensorProto.FLOAT, ["N", class_count, rows, columns]
@@ -181,6 +188,14 @@ class _Graph:
         """Take the middle row or column of each cell."""
         bounds = ([STRIDE // 2], [length], [axis], [STRIDE])
         return self.add("Slice", [tensor, *(self.constant(b, np.int64) for b in bounds)])
+
+
+def _planes(graph: _Graph, pixels: str) -> str:
+    """Return (N, 3, H, W) in 0..1 of bytes (N, H, W, 4)."""
+    bounds = ([0], [3], [3])
+    colours = graph.add("Slice", [pixels, *(graph.constant(bound, np.int64) for bound in bounds)])
+    floats = graph.add("Cast", [graph.add("Transpose", [colours], perm=[0, 3, 1, 2])], to=TensorProto.FLOAT)
+    return graph.add("Mul", [floats, graph.constant(1 / 255)])
 
 
 def _colour_mask(graph: _Graph, image: str, colour: tuple[int, int, int]) -> str:

@@ -16,7 +16,7 @@ from palletjack_detection.detections import Detections
 from palletjack_detection.detector import Detector
 from palletjack_detection.mapper_health import MapperHealth
 from palletjack_detection.network_boxes import NetworkBoxMapper
-from palletjack_detection.preprocess import Preprocessor, fit_image
+from palletjack_detection.preprocess import fit_image
 from tests.ros.environment import isolated, own_domain, ros_python, start_node
 from tests.ros.graph_probe import Probe
 from tests.ros.test_detector_graph import picture
@@ -36,8 +36,8 @@ def stretched(tiny_model: Path, folder: Path) -> Path:
 def raw_boxes(detector: Detector, rgb: NDArray[np.uint8]) -> Detections:
     """Return what NVIDIA's decoder publishes without clustering: one box for each hot cell."""
     spec = detector.spec
-    tensor, _ = Preprocessor(spec.input)(rgb)
-    coverage, boxes = detector.engine.run(tensor)
+    batch, _ = detector.prepare(rgb)
+    coverage, boxes = detector.engine.run(batch)
     cells = decode_hot_cells(
         coverage[0],
         boxes[0],

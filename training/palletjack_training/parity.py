@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from palletjack_detection.detector import Detector, precision_here
-from palletjack_detection.engine import Engine, OnnxRuntimeEngine
+from palletjack_detection.engine import Batch, Engine, OnnxRuntimeEngine
 from palletjack_detection.image_files import ImageFileError, read_image
 from palletjack_detection.model_folder import ONNX_NAME, ModelSpec, load_model_spec
-from palletjack_detection.preprocess import Preprocessor
 from palletjack_training.evaluation.ground_truth import GroundTruth
 from palletjack_training.evaluation.inference import SCORE_FLOOR
 from palletjack_training.evaluation.predictions import Predictions, Row, to_rows
@@ -40,11 +39,12 @@ class TorchEngine:
     """The training graph behind the robot's interface."""
 
     provider = "PyTorch"
+    takes_pixels = False
 
     def __init__(self, network: DetectNet) -> None:
         self._graph = ExportableDetectNet(network).eval()
 
-    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """See ``palletjack_detection.engine.Engine``."""
         with torch.no_grad():
             coverage, boxes = self._graph(torch.from_numpy(batch))
@@ -133,7 +133,6 @@ def _refuse_strangers(weights: Weights, spec: ModelSpec, checkpoint: Path, model
 
 def _run(forms: Mapping[str, _Form], truth: GroundTruth, on_image: Callable[[str], None] | None) -> int:
     """Answer every readable image with every form; return how many there were."""
-    preprocess = Preprocessor(next(iter(forms.values())).detector.spec.input)
     read = 0
     for name in truth.images:
         try:
@@ -141,10 +140,10 @@ def _run(forms: Mapping[str, _Form], truth: GroundTruth, on_image: Callable[[str
         except ImageFileError:
             continue
         read += 1
-        tensor, geometry = preprocess(image)
         wanted: FloatArray | None = None
         for form in forms.values():
-            coverage, boxes = form.detector.engine.run(tensor)
+            batch, geometry = form.detector.prepare(image)
+            coverage, boxes = form.detector.engine.run(batch)
             form.predictions[name] = to_rows(form.detector.decode(coverage[0], boxes[0], geometry))
             wanted = coverage if wanted is None else wanted
             difference = np.abs(coverage - wanted)

@@ -2,9 +2,9 @@
 
 ONNX Runtime's fast convolutions on x86-64 want a depthwise convolution of whole sixteens of channels, sixteen
 outputs at least, and inputs in fours (MlasConvSymPackWSize in its convsym.cpp). Whatever does not fit goes a
-way that is several times as slow: so do the counts of pruned networks, and the three channels of an image.
-Channels of zeros fill them up. They add nothing to any sum, so outputs stay the same to the last bit (but on
-processors without INT8 dot products, whose kernels cut off the sums of neighbouring products).
+way that is several times as slow: so do the counts of pruned networks, and the three channels of an image
+(``pixel_input``). Channels of zeros fill them up. They add nothing to any sum, so outputs stay the same to
+the last bit (but on processors without INT8 dot products, whose kernels cut off sums of two products).
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from onnx import helper, numpy_helper
 _SIXTEEN = 16
 # AVX2 wants outputs in eights; inputs in fours are in eights then as well.
 _EIGHT = 8
-_IMAGE = 4
-# Of a larger first kernel the other way is the faster one: 7x7 of ResNet-18 took 3 ms longer when filled up.
-_LARGEST_FIRST_KERNEL = 3
 # Operators whose output has the channels of their inputs, each in its place.
 _PASSING = {"QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "MaxPool", "Add"}
 
@@ -30,25 +27,29 @@ _PASSING = {"QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "MaxPool", "Ad
 def align_channels(model: onnx.ModelProto) -> None:
     """Fill up the channels of the INT8 graph ``model`` (QuantizeLinear, DequantizeLinear, Conv), in place."""
     graph = model.graph
-    stored = _StoredTensors(graph)
+    stored = StoredTensors(graph)
     changed = False
     for group in _channel_groups(graph, stored):
         wanted = group.aligned_width()
         if wanted != group.width:
             group.fill(stored, wanted - group.width)
             changed = True
-    changed |= _fill_image(graph, stored)
     if changed:
         # Shapes noted by the exporter are those from before.
         del graph.value_info[:]
 
 
-class _StoredTensors:
+class StoredTensors:
     """The tensors stored in a graph, found through the DequantizeLinear in front of their reader."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._dequantize = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
+
+    def array(self, name: str) -> NDArray | None:
+        """A stored tensor as it is; None for one that is computed."""
+        found = self._tensors.get(name)
+        return None if found is None else numpy_helper.to_array(found)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Shape of a stored tensor, in floats or in integers; None for one that is computed."""
@@ -95,7 +96,7 @@ class _ChannelGroup:
         step = _SIXTEEN if self.keepers or self.width < _SIXTEEN else _EIGHT
         return -(-self.width // step) * step
 
-    def fill(self, stored: _StoredTensors, count: int) -> None:
+    def fill(self, stored: StoredTensors, count: int) -> None:
         for conv in (*self.writers, *self.keepers):
             for name in conv.input[1:]:
                 stored.pad(name, 0, count)
@@ -105,7 +106,7 @@ class _ChannelGroup:
             stored.pad(conv.input[1], 1, count)
 
 
-def _channel_groups(graph: onnx.GraphProto, stored: _StoredTensors) -> Iterator[_ChannelGroup]:
+def _channel_groups(graph: onnx.GraphProto, stored: StoredTensors) -> Iterator[_ChannelGroup]:
     """Groups in the order of the graph; one that meets an operator not known here is fixed."""
     parent: dict[str, str] = {}
 
@@ -145,7 +146,7 @@ def _channel_groups(graph: onnx.GraphProto, stored: _StoredTensors) -> Iterator[
     yield from groups.values()
 
 
-def _keeps_channels(node: onnx.NodeProto, stored: _StoredTensors) -> bool:
+def _keeps_channels(node: onnx.NodeProto, stored: StoredTensors) -> bool:
     if node.op_type == "Conv":
         shape = stored.shape(node.input[1])
         return shape is not None and _is_depthwise(node, shape)
@@ -155,7 +156,7 @@ def _keeps_channels(node: onnx.NodeProto, stored: _StoredTensors) -> bool:
     return node.op_type in _PASSING
 
 
-def _channel_inputs(node: onnx.NodeProto, stored: _StoredTensors) -> list[str]:
+def _channel_inputs(node: onnx.NodeProto, stored: StoredTensors) -> list[str]:
     """Inputs with the channels of the output: both of a sum, the first of anything else."""
     names = list(node.input) if node.op_type == "Add" else [node.input[0]]
     return [name for name in names if stored.shape(name) is None]
@@ -171,36 +172,3 @@ def _group_attribute(conv: onnx.NodeProto) -> onnx.AttributeProto:
             return attribute
     conv.attribute.append(helper.make_attribute("group", 1))
     return conv.attribute[-1]
-
-
-def _fill_image(graph: onnx.GraphProto, stored: _StoredTensors) -> bool:
-    """Give the rounded image a fourth channel, for the first convolution. Returns whether it was."""
-    image = graph.input[0].name
-    rounding = [node for node in graph.node if image in node.input]
-    if len(rounding) != 1 or rounding[0].op_type != "QuantizeLinear":
-        return False
-    whole, zero = rounding[0].output[0], rounding[0].input[2]
-    restored = [node for node in graph.node if whole in node.input]
-    images = {node.output[0] for node in restored}
-    readers = [node for node in graph.node if images.intersection(node.input)]
-    if any(n.op_type != "DequantizeLinear" for n in restored) or any(n.op_type != "Conv" for n in readers):
-        return False
-    shapes = [stored.shape(node.input[1]) for node in readers]
-    if not all(shape is not None and _gains_from_a_fourth(shape) for shape in shapes):
-        return False
-    for reader in readers:
-        stored.pad(reader.input[1], 1, _IMAGE - 3)
-    pads = numpy_helper.from_array(np.array([0, 0, 0, 0, 0, _IMAGE - 3, 0, 0]), f"{whole}/pads")
-    graph.initializer.append(pads)
-    filled = f"{whole}/filled"
-    for node in restored:
-        node.input[0] = filled
-    position = list(graph.node).index(rounding[0]) + 1
-    pad = helper.make_node("Pad", [whole, pads.name, zero], [filled], name=f"{rounding[0].name}/fill")
-    graph.node.insert(position, pad)
-    return True
-
-
-def _gains_from_a_fourth(kernel: tuple[int, ...]) -> bool:
-    outputs, inputs, *size = kernel
-    return inputs == 3 and outputs >= _SIXTEEN and max(size) <= _LARGEST_FIRST_KERNEL

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from palletjack_detection.engine import PIXEL_BYTES
 from palletjack_training.compression.int8_graph import realize, tensor_scales
 from palletjack_training.compression.marked_graph import ROUND, marked_graph
 from palletjack_training.compression.quantizers import Quantizer
@@ -89,7 +90,8 @@ def compare_variants(
     differences = {}
     for name, path in files.variants.items():
         steps, heads = _compare_layers(network, path, picture)
-        (coverage,) = _session(str(path)).run([COVERAGE_NAME], {INPUT_NAME: picture})
+        session = _session(str(path))
+        (coverage,) = session.run([COVERAGE_NAME], {INPUT_NAME: _as_taken(picture, session)})
         worst = max(steps, key=steps.__getitem__)
         far = float(np.abs(coverage - outputs[0].numpy()).max())
         differences[name] = VariantDifference(steps[worst], worst, heads, far)
@@ -116,7 +118,8 @@ def _compare_layers(
         model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     names = [COVERAGE_NAME, BOXES_NAME, *exposed.values()]
     session = _session(model.SerializeToString(), optimize=False)
-    found = dict(zip(names, session.run(names, {INPUT_NAME: picture}), strict=True))
+    given = _as_taken(picture, session)
+    found = dict(zip(names, session.run(names, {INPUT_NAME: given}), strict=True))
     steps: dict[str, float] = {}
 
     def take_over(name: str, quantizer: Quantizer) -> Callable[[nn.Module, Any, Tensor], Tensor]:
@@ -164,12 +167,21 @@ def write_calibration(scales: Mapping[str, float], path: Path) -> None:
 
 
 def _picture(config: TrainingConfig) -> NDArray[np.float32]:
-    """A picture (1, 3, H, W) in 0..1 with coarse and fine structure, always the same."""
+    """A picture (1, 3, H, W) in 0..1 with coarse and fine structure, in bytes over 255, always the same."""
     rng = np.random.default_rng(0)
     height, width = config.input.height, config.input.width
     coarse = torch.from_numpy(rng.random((1, 3, height // 32, width // 32), np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear").numpy()
-    return np.clip(smooth + rng.normal(0, 0.05, smooth.shape), 0, 1).astype(np.float32)
+    whole = np.rint(255 * np.clip(smooth + rng.normal(0, 0.05, smooth.shape), 0, 1))
+    return whole.astype(np.float32) * np.float32(1 / 255)
+
+
+def _as_taken(picture: NDArray[np.float32], session: onnxruntime.InferenceSession) -> NDArray:
+    """``picture`` as the graph takes it: as it is, or as bytes (1, H, W, 4)."""
+    if session.get_inputs()[0].type == "tensor(float)":
+        return picture
+    pixels = np.rint(255 * picture).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, PIXEL_BYTES - 3)))
 
 
 def _session(model: str | bytes, *, optimize: bool = True) -> onnxruntime.InferenceSession:

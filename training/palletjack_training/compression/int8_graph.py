@@ -4,7 +4,8 @@ TensorRT takes signed INT8 with zero point 0, so a tensor behind a ReLU has 128 
 kernels want unsigned activations: a tensor that can be negative has the same levels there, shifted by 128,
 and one behind a ReLU has 256 levels over the same range, whose lower end is the ReLU and whose upper end is
 the clipping. The finer levels are nearer to the unrounded network, and nothing is left between two layers.
-There, channels of zeros fill up what its fast kernels would not take (``aligned_channels``).
+There, channels of zeros fill up what its fast kernels would not take (``aligned_channels``), and the image
+comes in as bytes (``pixel_input``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from onnx import helper, numpy_helper
 
 from palletjack_training.compression.aligned_channels import align_channels
 from palletjack_training.compression.marked_graph import ROUND, ROUND_KERNEL
+from palletjack_training.compression.pixel_input import take_pixels
 from palletjack_training.compression.rounding import LEVELS, kernel_ranges, round_kernel
 from palletjack_training.onnx_graph import DOMAIN
 
@@ -61,6 +63,7 @@ def realize(marked: onnx.ModelProto, target: Target) -> onnx.ModelProto:
         _Realization(model.graph, unsigned=target == "int8_cpu").run()
         if target == "int8_cpu":
             align_channels(model)
+            take_pixels(model)
     onnx.checker.check_model(model)
     return model
 

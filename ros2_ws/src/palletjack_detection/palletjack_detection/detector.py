@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from palletjack_detection.clustering import Clusters, cluster
 from palletjack_detection.decode import decode_hot_cells
 from palletjack_detection.detections import Detections
-from palletjack_detection.engine import CPU, WHILE_RUNNING, Engine, OnnxRuntimeEngine, choose_providers
+from palletjack_detection.engine import (
+    CPU,
+    WHILE_RUNNING,
+    Batch,
+    Engine,
+    OnnxRuntimeEngine,
+    choose_providers,
+)
 from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.model_spec import CLUSTERING_METHODS
 from palletjack_detection.preprocess import Preprocessor, ResizeGeometry
@@ -159,15 +166,23 @@ class Detector:
     ) -> tuple[Detections, StageTimes]:
         """Like :meth:`detect`, with the time that each stage took."""
         start = time.perf_counter()
-        tensor, geometry = self._preprocess(rgb)
+        batch, geometry = self.prepare(rgb)
         prepared = time.perf_counter()
-        coverage, boxes = self.engine.run(tensor)
+        coverage, boxes = self.engine.run(batch)
         inferred = time.perf_counter()
         detections = self.decode(coverage[0], boxes[0], geometry, lowest_score)
         decoded = time.perf_counter()
         return detections, StageTimes(
             1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (decoded - inferred)
         )
+
+    def prepare(self, rgb: NDArray[np.uint8]) -> tuple[Batch, ResizeGeometry]:
+        """Turn ``rgb`` into what the engine takes, valid until the next call, and where the image lies in it.
+
+        Raises:
+            ValueError: the image is empty or of another shape or type.
+        """
+        return self._preprocess.pixels(rgb) if self.engine.takes_pixels else self._preprocess(rgb)
 
     def decode(
         self,

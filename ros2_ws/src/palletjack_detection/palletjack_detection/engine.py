@@ -14,6 +14,9 @@ from palletjack_detection.model_folder import ModelSpec
 from palletjack_detection.pool_cores import PoolCores, thread_ids, threads_of_python
 
 FloatArray = NDArray[np.float32]
+Batch = FloatArray | NDArray[np.uint8]
+# Of a pixel, for a network that takes bytes: red, green, blue and one without meaning.
+PIXEL_BYTES = 4
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 # When ONNX Runtime's threads wait for work in a loop, which wakes them sooner and takes a core meanwhile; by
 # its own choice ("always") they do so between two images too.
@@ -38,8 +41,13 @@ class Engine(Protocol):
         """Name of what runs the network, for diagnostics."""
         ...
 
-    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return coverage (N, C, h, w) in 0..1 and boxes (N, 4C, h, w) for a batch (N, 3, H, W)."""
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether a batch is bytes (N, H, W, 4), see ``Preprocessor.pixels``, or floats (N, 3, H, W)."""
+        ...
+
+    def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Return coverage (N, C, h, w) in 0..1 and boxes (N, 4C, h, w) for a batch of images."""
         ...
 
 
@@ -98,16 +106,27 @@ class OnnxRuntimeEngine:
         # Without a number of threads, ONNX Runtime gives each a core itself.
         new = frozenset() if threads is None else thread_ids() - threads_before - threads_of_python()
         self._pool = PoolCores(new)
+        self._takes_pixels = any(node.type == "tensor(uint8)" for node in self._session.get_inputs())
         self._check_tensors()
         # Symbolic dimensions show their value only when the network runs; this also warms it up.
-        self.run(np.zeros((1, 3, spec.input.height, spec.input.width), np.float32))
+        self.run(np.zeros((1, *self._input_shape), np.uint8 if self._takes_pixels else np.float32))
 
     @property
     def provider(self) -> str:
         """The provider that ONNX Runtime gave the highest priority."""
         return str(self._session.get_providers()[0])
 
-    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the file takes bytes: INT8 files for processors do, see docs/model_folder.md."""
+        return self._takes_pixels
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        height, width = self._spec.input.height, self._spec.input.width
+        return (height, width, PIXEL_BYTES) if self._takes_pixels else (3, height, width)
+
+    def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """See :meth:`Engine.run`.
 
         Raises:
@@ -146,15 +165,24 @@ class OnnxRuntimeEngine:
             raise EngineError(
                 f"{self._path}: output tensors: expected {sorted(wanted)}, found {sorted(outputs)}"
             )
-        self._check_tensor("input", inputs[spec.input.name], (3, spec.input.height, spec.input.width))
+        kind = "tensor(uint8)" if self._takes_pixels else "tensor(float)"
+        self._check_tensor("input", inputs[spec.input.name], self._input_shape, kind)
         self._check_tensor("output", outputs[spec.outputs.coverage], (classes, rows, columns))
         self._check_tensor("output", outputs[spec.outputs.boxes], (4 * classes, rows, columns))
+        if self._takes_pixels and not spec.input.is_plain:
+            raise EngineError(
+                f"{self._path}: input '{spec.input.name}' takes bytes, for which model.json has to say "
+                f"scale 1/255, mean 0 and stddev 1; found {spec.input.scale}, {list(spec.input.mean)}, "
+                f"{list(spec.input.stddev)}"
+            )
 
-    def _check_tensor(self, role: str, node: Any, expected: tuple[int, int, int]) -> None:
+    def _check_tensor(
+        self, role: str, node: Any, expected: tuple[int, int, int], kind: str = "tensor(float)"
+    ) -> None:
         """Compare type, rank and every fixed dimension; a symbolic one (a string or None) may be any."""
         where = f"{self._path}: {role} '{node.name}'"
-        if node.type != "tensor(float)":
-            raise EngineError(f"{where}: expected tensor(float), found {node.type}")
+        if node.type != kind:
+            raise EngineError(f"{where}: expected {kind}, found {node.type}")
         shape = list(node.shape)
         wanted = [1, *expected]
         fits = len(shape) == 4 and all(

@@ -48,6 +48,12 @@ class InputSpec:
     padding: str = "center"
     pad_value: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the tensor is the pixel over 255, which a file that takes bytes does itself."""
+        exact = math.isclose(self.scale, 1 / 255, rel_tol=1e-6)
+        return exact and self.mean == (0.0, 0.0, 0.0) and self.stddev == (1.0, 1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -80,7 +86,8 @@ class ClusteringSpec:
 class Variant:
     """The network in another precision: a file beside model.json with the same tensors.
 
-    ``runtime`` is what it is made for; others may run it more slowly or not at all.
+    ``runtime`` is what it is made for; others may run it more slowly or not at all. One for ``cpu`` may take
+    the image as bytes (N, height, width, 4) instead.
     """
 
     file: str

@@ -72,7 +72,7 @@ def fit_image(image_width: int, image_height: int, spec: InputSpec) -> tuple[Res
 
 
 class Preprocessor:
-    """Resizes and normalises images into one buffer that is used again for every call.
+    """Resizes images, and normalises them where the network does not, into buffers that are used again.
 
     Not for use from several threads at once.
     """
@@ -83,6 +83,7 @@ class Preprocessor:
         self._canvas = np.full((*shape, 3), spec.pad_value, np.uint8)
         self._planes = [np.empty(shape, np.uint8) for _ in range(3)]
         self._tensor = np.zeros((1, 3, *shape), np.float32)
+        self._pixels = np.zeros((1, *shape, 4), np.uint8)
         self._order = (0, 1, 2) if spec.channels == "rgb" else (2, 1, 0)
         self._filled: tuple[int, int, int, int] | None = None
         self._gain = [np.float32(spec.scale / s) for s in spec.stddev]
@@ -96,24 +97,36 @@ class Preprocessor:
         Raises:
             ValueError: the image is empty, not (H, W, 3) or not uint8.
         """
+        placed, geometry = self._place(rgb)
+        self._normalise(placed)
+        return self._tensor, geometry
+
+    def pixels(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ResizeGeometry]:
+        """Like a call, for a network that takes bytes: (1, height, width, 4), the fourth of no meaning."""
+        placed, geometry = self._place(rgb)
+        # Either fills in a fourth byte; the second swaps red and blue as well.
+        order = cv2.COLOR_RGB2RGBA if self.spec.channels == "rgb" else cv2.COLOR_RGB2BGRA
+        cv2.cvtColor(placed, order, dst=self._pixels[0])
+        return self._pixels, geometry
+
+    def _place(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ResizeGeometry]:
+        """Return the image (height, width, 3) as it lies in the input, and where."""
         check_image(rgb)
         geometry, (width, height) = fit_image(rgb.shape[1], rgb.shape[0], self.spec)
-        placed = (geometry.offset_x, geometry.offset_y, width, height)
-        if placed != self._filled:
-            self._canvas[...] = self.spec.pad_value
-            self._filled = placed
         if (width, height) != (rgb.shape[1], rgb.shape[0]):
             shrinks = min(geometry.scale_x, geometry.scale_y) < _AREA_BELOW
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             rgb = np.asarray(cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=method))
         if (width, height) == (self.spec.width, self.spec.height):
-            self._normalise(np.ascontiguousarray(rgb))
-        else:
-            self._canvas[
-                geometry.offset_y : geometry.offset_y + height, geometry.offset_x : geometry.offset_x + width
-            ] = rgb
-            self._normalise(self._canvas)
-        return self._tensor, geometry
+            return np.ascontiguousarray(rgb), geometry
+        placed = (geometry.offset_x, geometry.offset_y, width, height)
+        if placed != self._filled:
+            self._canvas[...] = self.spec.pad_value
+            self._filled = placed
+        self._canvas[
+            geometry.offset_y : geometry.offset_y + height, geometry.offset_x : geometry.offset_x + width
+        ] = rgb
+        return self._canvas, geometry
 
     def _normalise(self, canvas: NDArray[np.uint8]) -> None:
         # Splitting first makes the conversion to float read whole lines: half the time of strided reads.

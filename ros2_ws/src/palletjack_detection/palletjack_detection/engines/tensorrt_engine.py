@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_detection.engine import EngineError
+from palletjack_detection.engine import Batch, EngineError
 from palletjack_detection.engines.api import TensorRt
 from palletjack_detection.engines.cuda import Cuda
 from palletjack_detection.engines.store import StoredEngine
@@ -68,7 +68,12 @@ class TensorRtEngine:
         """Library, version and GPU."""
         return f"{self._library.runtime} {self._library.version} on {self._cuda.gpu}"
 
-    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+    @property
+    def takes_pixels(self) -> bool:
+        """Never: engines are built from files that take floats."""
+        return False
+
+    def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """See :meth:`palletjack_detection.engine.Engine.run`; images of a batch run one after the other.
 
         Raises:
