@@ -2,7 +2,7 @@
 
 The levels that such a graph rounds the image to are the bytes it came from: p stands for p / 255. Given
 these, nobody has to make floats of them, round the floats to them again and bring them into the order of the
-kernels: on two cores of a Xeon that takes 1.4 ms before the network and 1.6 ms in it (ResNet-18: 3.9). A pixel
+kernels: on two cores of a Xeon that takes 1.4 ms before the network, 1.6 ms in it (ResNet-18: 3.9). A pixel
 has four bytes, because the kernels take inputs in fours; what the fourth holds adds nothing.
 """
 
