@@ -49,6 +49,21 @@ def call(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def test_views_are_scored_and_shown_on_the_page(tiny: Path, images: Path, tmp_path: Path) -> None:
+    labels = {"images": {"a.png": {"boxes": [{"extents": [list(BOX)]}]}, "b.png": {"boxes": []}}}
+    path = images.parent / "annotations.json"
+    path.write_text(json.dumps(labels))
+    report = tmp_path / "report"
+    code, stdout, _ = call("evaluate", "--model", tiny, "--data", path, "--views", "--report", report)
+    assert code == 0
+    found = json.loads(stdout)["views"]
+    assert (found["views"], found["at_threshold"]["tp"]) == (18, 18)
+    assert "Over 18 views of each image" in (report / "index.html").read_text()
+    code, _, stderr = call("evaluate", "--predictions", path, "--data", path, "--views")
+    assert code == 1
+    assert "--views: expected --model alone" in stderr
+
+
 def test_predictions_are_written_in_original_pixels(tiny: Path, images: Path, tmp_path: Path) -> None:
     out, drawn = tmp_path / "out" / "predictions.json", tmp_path / "drawn"
     code, stdout, stderr = call("predict", "--model", tiny, "--images", images, "--out", out, "--draw", drawn)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from palletjack_detection.detections import Detections
     from palletjack_detection.detector import Detector
+    from palletjack_training.evaluation.ground_truth import GroundTruth
     from palletjack_training.evaluation.inference import FolderPredictions
 
 
@@ -89,12 +91,16 @@ def evaluate(
         str, typer.Option(help="onnxruntime, tensorrt, tensorrt_rtx or auto.")
     ] = "onnxruntime",
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    views: Annotated[
+        bool, typer.Option("--views", help="Also mirrored, smaller, darker and brighter: 18 times as long.")
+    ] = False,
 ) -> None:
     """Score a model, or a predictions file, against labelled images.
 
     Prints AP50, AP50:95, precision, recall and F1, the same by height, AP as COCO and TAO compute it, and
     how many objects were detected twice, as JSON. A predicted box is a hit at IoU 0.5; difficult objects
-    and DontCare regions count neither way. With --report, index.html shows it all.
+    and DontCare regions count neither way. With --report, index.html shows it all. With --views a few photos
+    tell more: each counts 18 times, seen a little differently.
 
     Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json --report out/r`
     """
@@ -106,6 +112,8 @@ def evaluate(
     with _errors_to_exit():
         if model is None and predictions is None:
             raise ValueError("expected --model or --predictions, found neither")
+        if views and (model is None or predictions is not None):
+            raise ValueError("--views: expected --model alone, which looks at each view, found --predictions")
         if compare is not None and report is None:
             raise ValueError("--compare: expected --report, where the comparison is shown, found none")
         detector = None if model is None else _load(model, SCORE_FLOOR, precision, backend)
@@ -126,6 +134,10 @@ def evaluate(
         else:
             title = Path(predictions or "").stem
         judged = judge(title, truth, rows, threshold, intervals_seed=None if report is None else seed)
+        if views:
+            assert detector is not None
+            seen = _score_views(detector, truth, threshold, seed, _class_id(detector, chosen))
+            judged = replace(judged, scores={**judged.scores, "views": seen})
         typer.echo(json.dumps({k: v for k, v in judged.scores.items() if k != "intervals_95"}, indent=2))
         if report is not None:
             from palletjack_training.evaluation.page import write_page
@@ -138,6 +150,28 @@ def evaluate(
             written = write_report(report, dict(judged.scores), truth, rows, judged.outcomes, threshold)
             for path in [*written, write_page(report, truth, data.name, judged, other)]:
                 typer.echo(f"wrote {path}", err=True)
+
+
+def _score_views(
+    detector: Detector, truth: GroundTruth, threshold: float, seed: int, class_id: int
+) -> dict[str, Any]:
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from palletjack_training.evaluation.views import score_views
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("Views", total=len(truth.images))
+        return score_views(
+            detector,
+            truth,
+            threshold,
+            np.random.default_rng(seed),
+            class_id=class_id,
+            on_image=lambda path: bar.advance(task),
+        )
 
 
 class _Painter:
