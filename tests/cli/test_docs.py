@@ -143,6 +143,19 @@ def test_the_readme_states_the_numbers_of_the_shipped_model() -> None:
         assert f"{low:.2f} to {high:.2f}" in words
 
 
+def test_the_readme_states_what_all_three_have_in_18_views_of_each_photo() -> None:
+    views = [
+        json.loads((ROOT / "models" / name / "model.json").read_text())["metrics"]["loco_views"]
+        for name in ("palletjack_lite", "palletjack_lite_pruned", "palletjack_resnet18")
+    ]
+    f1 = [f"{item['at_threshold']['f1']:.2f}" for item in views]
+    ap50 = [f"{item['ap50']:.2f}" for item in views]
+    low, high = views[0]["intervals_95"]["f1"]
+    words = " ".join((ROOT / "README.md").read_text().split())
+    assert f"F1 {f1[0]} ({low:.2f} to {high:.2f}), {f1[1]} and {f1[2]}" in words
+    assert f"AP50 {ap50[0]}, {ap50[1]} and {ap50[2]} ([table]" in words
+
+
 def test_the_model_card_states_the_numbers_of_model_json() -> None:
     model = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())
     card = (ROOT / "models" / "palletjack_lite" / "README.md").read_text()
@@ -155,6 +168,12 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
             str(loco["boxes"]),
             *(f"{value:.2f}" for value in stated),
         ]
+    for precision, key in (("each](", "loco_views"), ("the same, FP32", "loco_views_fp32")):
+        seen = model["metrics"][key]
+        counts = seen["at_threshold"]
+        row = next(line for line in card.split("\n") if precision in line and "| 468 |" in line)
+        stated = [seen["ap50"], counts["precision"], counts["recall"], counts["f1"]]
+        assert [cell.strip() for cell in row.split("|")[3:8] if cell.strip()] == [f"{v:.2f}" for v in stated]
     training = model["training"]
     assert f"{training['frames']:,} frames" in card
     assert f"{training['dense']['steps']:,} steps" in card

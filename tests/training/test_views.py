@@ -75,10 +75,24 @@ def test_numbers_are_of_all_views_and_intervals_over_photos(tmp_path: Path, dete
     assert result["views"] == 18
     counts = result["at_threshold"]
     assert (counts["tp"], counts["fp"], counts["fn"]) == (18 * 3, 18, 0)
+    assert result["found_in"] == {"0.png": [18, 18], "1.png": [18]}
     assert set(result["by_view"]) == {view.name for view in VIEWS}
     assert all(item["f1"] == pytest.approx(6 / 7) for item in result["by_view"].values())
     # Draws of two photos: twice the first (1.0), twice the second (2/3), or both.
     assert result["intervals_95"]["f1"] == pytest.approx((2 / 3, 1.0))
+
+
+def test_an_object_that_some_views_hide_is_found_in_the_others(tmp_path: Path) -> None:
+    # Colours below 0.6 are not found, which these are where levels are darkened.
+    folder = write_tiny_model(tmp_path / "model", width=480, height=272)
+    detector = Detector.load(folder, threads=1, score_threshold=0.05)
+    path = photos(tmp_path / "set", [BOXES])
+    image = photo(BOXES[:1])
+    paint_rectangle(image, BOXES[1], (170, 20, 20))
+    Image.fromarray(image).save(tmp_path / "set" / "images" / "0.png")
+    result = score_views(detector, load_ground_truth(path), 0.5, np.random.default_rng(0))
+    assert result["found_in"] == {"0.png": [18, 12]}
+    assert result["at_threshold"]["fn"] == 6
 
 
 def test_a_photo_that_cannot_be_read_is_left_out(tmp_path: Path, detector: Detector) -> None:

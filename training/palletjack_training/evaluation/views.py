@@ -24,6 +24,7 @@ from palletjack_training.evaluation.bootstrap import bootstrap_intervals
 from palletjack_training.evaluation.ground_truth import Box, GroundTruth, ImageTruth
 from palletjack_training.evaluation.predictions import Predictions, to_rows
 from palletjack_training.evaluation.scoring import (
+    HIT,
     Outcomes,
     at_threshold,
     average_precision,
@@ -105,6 +106,8 @@ def score_views(
 ) -> dict[str, Any]:
     """AP50 and F1 at ``threshold`` over all ``views`` together, with intervals over photos, and of each view.
 
+    ``found_in`` says in how many views each object of a photo was found, in the order of its labels.
+
     Photos that cannot be read are left out. ``on_image`` hears of each photo that is done.
 
     Raises:
@@ -136,6 +139,25 @@ def score_views(
             }
             for view, outcomes in zip(views, single, strict=True)
         },
+        "found_in": _found_in(truth, list(truths[0]), single, threshold),
+    }
+
+
+def _found_in(
+    truth: GroundTruth, names: list[str], single: list[Outcomes], threshold: float
+) -> dict[str, list[int | None]]:
+    """Views in which each object has a hit of ``threshold`` or more; None for a difficult object."""
+    counts = {name: [0] * len(truth.images[name].boxes) for name in names}
+    for outcomes in single:
+        hit = (outcomes.results == HIT) & (outcomes.scores >= threshold)
+        for image, place in zip(outcomes.images[hit], outcomes.matched[hit], strict=True):
+            counts[names[image]][place] += 1
+    return {
+        name: [
+            None if item.difficult else count
+            for item, count in zip(truth.images[name].boxes, counted, strict=True)
+        ]
+        for name, counted in counts.items()
     }
 
 
