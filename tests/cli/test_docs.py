@@ -168,10 +168,10 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
             str(loco["boxes"]),
             *(f"{value:.2f}" for value in stated),
         ]
-    for precision, key in (("each](", "loco_views"), ("the same, FP32", "loco_views_fp32")):
+    for label, key in (("each](", "loco_views"), ("the same, FP32", "loco_views_fp32")):
         seen = model["metrics"][key]
         counts = seen["at_threshold"]
-        row = next(line for line in card.split("\n") if precision in line and "| 468 |" in line)
+        row = next(line for line in card.split("\n") if label in line and "| 468 |" in line)
         stated = [seen["ap50"], counts["precision"], counts["recall"], counts["f1"]]
         assert [cell.strip() for cell in row.split("|")[3:8] if cell.strip()] == [f"{v:.2f}" for v in stated]
     training = model["training"]
