@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -76,3 +77,13 @@ def widths(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shape of each convolution's kernel."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return {n.name: shapes[f"{n.name}/w"] for n in model.graph.node if n.op_type == "Conv"}
+
+
+def answers(model: onnx.ModelProto, image: np.ndarray, *, optimize: bool) -> list[np.ndarray]:
+    """What the graph puts out for ``image``, with the kernels of this processor or with the plain ones."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: image})

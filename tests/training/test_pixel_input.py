@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 from onnx import TensorProto, numpy_helper  # noqa: E402
-from tests.training.small_int8_graph import Graph, widths  # noqa: E402
+from tests.training.small_int8_graph import Graph, answers, widths  # noqa: E402
 
 from palletjack_training.compression.pixel_input import take_pixels  # noqa: E402
 
@@ -27,15 +27,6 @@ def graph_of(scale: float = LEVEL, zero: int = 0, outputs: int = 20, size: int =
         if tensor.name == "image/zero":
             tensor.CopyFrom(numpy_helper.from_array(np.uint8(zero), tensor.name))
     return model
-
-
-def answers(model: onnx.ModelProto, image: np.ndarray, *, optimize: bool) -> list[np.ndarray]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    if not optimize:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image})
 
 
 @pytest.mark.parametrize(("outputs", "size"), [(20, 3), (8, 3), (64, 7)])
