@@ -74,6 +74,14 @@ def test_an_image_that_something_else_reads_stays_too() -> None:
     assert not take_pixels(model)
 
 
+def test_an_image_of_free_size_stays_too() -> None:
+    model = graph_of()
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    before = model.SerializeToString()
+    assert not take_pixels(model)
+    assert model.SerializeToString() == before
+
+
 def test_doing_it_twice_changes_nothing_more() -> None:
     model = graph_of()
     assert take_pixels(model)

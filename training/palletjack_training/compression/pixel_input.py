@@ -22,8 +22,8 @@ _LEVEL = 1 / 255
 def take_pixels(model: onnx.ModelProto) -> bool:
     """Let the INT8 graph ``model`` take (N, H, W, 4) uint8 in place of (N, 3, H, W) floats, in place.
 
-    Returns whether it does: an image that is not rounded to 255 levels of 0..1, or is read by anything but a
-    rounding and convolutions, stays as it is.
+    Returns whether it does: an image of free size, one that is not rounded to 255 levels of 0..1, or that is
+    read by anything but a rounding and convolutions, stays as it is.
     """
     graph = model.graph
     stored = StoredTensors(graph)
@@ -40,10 +40,12 @@ def take_pixels(model: onnx.ModelProto) -> bool:
     kernels = {node.input[1] for node in readers}
     if not kernels or any(not _reads_three(stored.shape(name)) for name in kernels):
         return False
-    for name in sorted(kernels):
-        stored.pad(name, 1, PIXEL_BYTES - _COLOURS)
     dimensions = image.type.tensor_type.shape.dim
     height, width = dimensions[2].dim_value, dimensions[3].dim_value
+    if not height or not width:
+        return False
+    for name in sorted(kernels):
+        stored.pad(name, 1, PIXEL_BYTES - _COLOURS)
     image.type.tensor_type.elem_type = TensorProto.UINT8
     for dimension, size in zip(dimensions[1:], (height, width, PIXEL_BYTES), strict=True):
         dimension.dim_value = size
