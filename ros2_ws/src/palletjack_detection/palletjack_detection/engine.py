@@ -106,10 +106,11 @@ class OnnxRuntimeEngine:
         # Without a number of threads, ONNX Runtime gives each a core itself.
         new = frozenset() if threads is None else thread_ids() - threads_before - threads_of_python()
         self._pool = PoolCores(new)
-        self._takes_pixels = any(node.type == "tensor(uint8)" for node in self._session.get_inputs())
+        # INT8 files for processors do, see docs/model_folder.md.
+        self.takes_pixels = any(node.type == "tensor(uint8)" for node in self._session.get_inputs())
         self._check_tensors()
         # Symbolic dimensions show their value only when the network runs; this also warms it up.
-        self.run(np.zeros((1, *self._input_shape), np.uint8 if self._takes_pixels else np.float32))
+        self.run(np.zeros((1, *self._input_shape), np.uint8 if self.takes_pixels else np.float32))
 
     @property
     def provider(self) -> str:
@@ -117,14 +118,9 @@ class OnnxRuntimeEngine:
         return str(self._session.get_providers()[0])
 
     @property
-    def takes_pixels(self) -> bool:
-        """Whether the file takes bytes: INT8 files for processors do, see docs/model_folder.md."""
-        return self._takes_pixels
-
-    @property
     def _input_shape(self) -> tuple[int, int, int]:
         height, width = self._spec.input.height, self._spec.input.width
-        return (height, width, PIXEL_BYTES) if self._takes_pixels else (3, height, width)
+        return (height, width, PIXEL_BYTES) if self.takes_pixels else (3, height, width)
 
     def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """See :meth:`Engine.run`.
@@ -165,11 +161,11 @@ class OnnxRuntimeEngine:
             raise EngineError(
                 f"{self._path}: output tensors: expected {sorted(wanted)}, found {sorted(outputs)}"
             )
-        kind = "tensor(uint8)" if self._takes_pixels else "tensor(float)"
+        kind = "tensor(uint8)" if self.takes_pixels else "tensor(float)"
         self._check_tensor("input", inputs[spec.input.name], self._input_shape, kind)
         self._check_tensor("output", outputs[spec.outputs.coverage], (classes, rows, columns))
         self._check_tensor("output", outputs[spec.outputs.boxes], (4 * classes, rows, columns))
-        if self._takes_pixels and not spec.input.is_plain:
+        if self.takes_pixels and not spec.input.is_plain:
             raise EngineError(
                 f"{self._path}: input '{spec.input.name}' takes bytes, for which model.json has to say "
                 f"scale 1/255, mean 0 and stddev 1; found {spec.input.scale}, {list(spec.input.mean)}, "

@@ -26,6 +26,9 @@ class TensorRtEngine:
         EngineError: there is no GPU, the engine is refused, or its tensors are not those of the model.
     """
 
+    # Engines are built from files that take floats.
+    takes_pixels = False
+
     def __init__(self, library: TensorRt, stored: StoredEngine, cuda: Cuda | None = None) -> None:
         self._library = library
         self.spec = self._spec = stored.spec
@@ -67,11 +70,6 @@ class TensorRtEngine:
     def provider(self) -> str:
         """Library, version and GPU."""
         return f"{self._library.runtime} {self._library.version} on {self._cuda.gpu}"
-
-    @property
-    def takes_pixels(self) -> bool:
-        """Never: engines are built from files that take floats."""
-        return False
 
     def run(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """See :meth:`palletjack_detection.engine.Engine.run`; images of a batch run one after the other.
