@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from palletjack_cli.main import app
 
 VERBS = (
-    *("generate", "inspect", "convert", "train", "evaluate"),
+    *("generate", "inspect", "convert", "train", "average", "evaluate"),
     *("predict", "export", "build-engine", "deepstream-config", "simulate", "pipeline", "benchmark", "demo"),
 )
 ROOT = typer.main.get_command(app)

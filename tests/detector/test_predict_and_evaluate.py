@@ -149,7 +149,7 @@ def write_annotations(folder: Path) -> Path:
 
 def test_evaluate_runs_the_model_on_the_annotated_images(tiny: Path, images: Path, tmp_path: Path) -> None:
     path = write_annotations(tmp_path)
-    code, stdout, stderr = call("evaluate", "--model", tiny, "--data", path)
+    code, stdout, stderr = call("evaluate", "--model", tiny, "--data", path, "--no-report")
     assert (code, stderr) == (0, "")
     found = json.loads(stdout)
     assert (found["images"], found["boxes"]) == (3, 2)
@@ -165,9 +165,9 @@ def test_evaluate_runs_the_model_on_the_annotated_images(tiny: Path, images: Pat
         "f1": pytest.approx(0.8),
     }
     assert (
-        json.loads(call("evaluate", "--model", tiny, "--data", tmp_path, "--threshold", 0.45)[1])[
-            "at_threshold"
-        ]["tp"]
+        json.loads(
+            call("evaluate", "--model", tiny, "--data", tmp_path, "--threshold", 0.45, "--no-report")[1]
+        )["at_threshold"]["tp"]
         == 0
     )
 
@@ -175,8 +175,8 @@ def test_evaluate_runs_the_model_on_the_annotated_images(tiny: Path, images: Pat
 def test_evaluate_and_predict_with_scoring_agree(tiny: Path, images: Path, tmp_path: Path) -> None:
     data, out = write_annotations(tmp_path), tmp_path / "p.json"
     call("predict", "--model", tiny, "--images", images, "--out", out)
-    direct = call("evaluate", "--model", tiny, "--data", data)[1]
-    from_file = call("evaluate", "--predictions", out, "--data", data, "--threshold", 0.3)
+    direct = call("evaluate", "--model", tiny, "--data", data, "--no-report")[1]
+    from_file = call("evaluate", "--predictions", out, "--data", data, "--threshold", 0.3, "--no-report")
     assert from_file[1] == direct
     code, _, stderr = call("evaluate", "--data", data)
     assert (code, "expected --model or --predictions, found neither" in stderr) == (1, True)
@@ -206,7 +206,7 @@ def test_evaluate_prints_what_the_official_score_prints(tiny: Path, tmp_path: Pa
     """On the real photos; what the red-finder sees there is next to nothing, the counts must agree."""
     out = tmp_path / "predictions.json"
     assert call("predict", "--model", tiny, "--images", LOCO / "images", "--out", out)[0] == 0
-    _, stdout, _ = call("evaluate", "--model", tiny, "--data", LOCO / "annotations.json")
+    _, stdout, _ = call("evaluate", "--model", tiny, "--data", LOCO / "annotations.json", "--no-report")
     command = [sys.executable, str(LOCO / "score.py"), str(out), "--threshold", "0.3"]
     official = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     printed = json.loads(stdout)

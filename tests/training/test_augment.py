@@ -201,6 +201,24 @@ def test_the_same_generator_gives_the_same_frames() -> None:
     assert not torch.equal(first[0], other[0])
 
 
+def test_a_random_filter_changes_some_frames_and_keeps_their_shapes() -> None:
+    off = {name: 0.0 for name in ColourAugmentation.model_fields if not name.endswith(("sigma", "quality"))}
+    frames = torch.full((40, 3, HEIGHT, WIDTH), 0.4)
+    frames[:, :, 40:100, 60:180] = 0.7
+    config = ColourAugmentation(**{**off, "random_filter": 0.5})
+    changed = change_colours(frames.clone(), config, np.random.default_rng(4))
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    moved = (changed - frames).abs().amax(dim=(1, 2, 3)) > 0.01
+    assert 10 < int(moved.sum()) < 30
+    # The object's edges stay within the filter's reach of where they were, and nothing else appears.
+    steps = (changed[moved][:, :, 70, 1:] - changed[moved][:, :, 70, :-1]).abs().amax(1)
+    columns = torch.arange(steps.shape[1])
+    at_edge = ((columns - 59).abs() <= 3) | ((columns - 179).abs() <= 3)
+    assert steps[:, ~at_edge].max() < 1e-4
+    assert (steps[:, at_edge].amax(1) > 0.02).float().mean() > 0.9
+
+
 @pytest.mark.parametrize("quality", [30, 60, 90])
 def test_compression_leaves_what_an_encoder_leaves(quality: int) -> None:
     """Against Pillow's encoder and decoder: the same errors, pixel for pixel, and not just as large ones."""

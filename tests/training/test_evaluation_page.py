@@ -93,7 +93,7 @@ def test_the_printed_numbers_are_complete_and_need_no_report(annotated: Path, tm
     twice = tmp_path / "twice.json"
     box = TRUCKS["a.png"]
     twice.write_text(json.dumps({"a.png": [[*box, 0.9], [box[0], box[1], box[2], box[3] - 9, 0.8]]}))
-    scores = json.loads(evaluate(annotated, "--predictions", str(twice)))
+    scores = json.loads(evaluate(annotated, "--predictions", str(twice), "--no-report"))
     assert scores["duplicates"] == {
         "objects_detected": 1,
         "objects_detected_more_than_once": 1,
@@ -104,13 +104,31 @@ def test_the_printed_numbers_are_complete_and_need_no_report(annotated: Path, tm
     assert 0 < scores["coco"]["ap50"] < 1
 
 
-def test_compare_needs_a_report(annotated: Path, tmp_path: Path) -> None:
+def test_the_page_has_a_place_of_its_own_and_shows_the_reference_that_came_along(
+    annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "ours.json"
+    ours.write_text(json.dumps({"a.png": [[*TRUCKS["a.png"], 0.9]]}))
+    reference = annotated.parent / "reference_predictions.json"
+    reference.write_text(json.dumps({"b.png": [list(TRUCKS["b.png"])]}))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    evaluate(annotated, "--predictions", str(ours))
+    html = (tmp_path / "here/out/evaluate/ours/photos/index.html").read_text()
+    assert "<th>ours</th><th>reference_predictions</th>" in html
+    evaluate(annotated, "--predictions", str(ours), "--compare", str(ours))
+    html = (tmp_path / "here/out/evaluate/ours/photos/index.html").read_text()
+    assert "<th>ours</th><th>reference_predictions</th>" not in html
+
+
+@pytest.mark.parametrize("option", ["--compare", "--report"])
+def test_what_a_report_is_for_is_refused_without_one(annotated: Path, tmp_path: Path, option: str) -> None:
     empty = tmp_path / "p.json"
     empty.write_text("{}")
-    command = ["evaluate", "--data", str(annotated), "--predictions", str(empty), "--compare", str(empty)]
-    result = CliRunner().invoke(app, command)
+    command = ["evaluate", "--data", str(annotated), "--predictions", str(empty), "--no-report"]
+    result = CliRunner().invoke(app, [*command, option, str(empty)])
     assert result.exit_code == 1
-    assert "--compare: expected --report" in result.output
+    assert f"--no-report: expected no {option}" in result.output
 
 
 def test_of_many_images_those_with_most_mistakes_are_shown_in_order() -> None:

@@ -21,6 +21,7 @@ from palletjack_training.targets import BoxBatch
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _BLUR_REACH = 4
+_FILTER_SIZES = (1, 3, 5)
 _CUTOUTS = 3
 _HIDDEN = 0.5
 
@@ -28,6 +29,7 @@ _HIDDEN = 0.5
 def change_colours(frames: Tensor, config: ColourAugmentation, rng: np.random.Generator) -> Tensor:
     """Change the colours of frames (B, 3, H, W) in 0..1, then blur, coarsen, add noise to and compress
     some."""
+    frames = _filter_some(frames, config, rng)
     count = len(frames)
     device = frames.device
     drawn = [_draw_colour_map(config, rng) for _ in range(count)]
@@ -118,6 +120,42 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
     axis = np.ones(3) / math.sqrt(3)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def _filter_some(frames: Tensor, config: ColourAugmentation, rng: np.random.Generator) -> Tensor:
+    """Mix a share of the frames with what a random filter makes of them (RandConv, Xu et al. 2021).
+
+    A filter of random size and weights changes all local texture and keeps shapes; its result gets the
+    frame's own mean and deviation before it is mixed in by a random share.
+    """
+    if config.random_filter == 0:
+        return frames  # before anything is drawn: a seed gives what it gave before this was there
+    chosen = np.flatnonzero(rng.random(len(frames)) < config.random_filter)
+    if len(chosen) == 0:
+        return frames
+    share = rng.uniform(0, 1, len(chosen)).astype(np.float32)
+    kernels = np.concatenate([_random_kernel(rng) for _ in chosen]).astype(np.float32)
+    index = torch.from_numpy(chosen).to(frames.device, non_blocking=True)
+    weight = torch.from_numpy(kernels).to(frames.device, non_blocking=True)
+    picked = frames[index]
+    reach = _FILTER_SIZES[-1] // 2
+    padded = F.pad(picked.flatten(0, 1)[None], (reach,) * 4, mode="replicate")
+    filtered = F.conv2d(padded, weight.to(frames.dtype), groups=len(chosen))[0].unflatten(0, (-1, 3))
+    deviation, mean = torch.std_mean(picked, dim=(1, 2, 3), keepdim=True)
+    own_deviation, own_mean = torch.std_mean(filtered, dim=(1, 2, 3), keepdim=True)
+    filtered = (filtered - own_mean) * (deviation / own_deviation.clamp_min(1e-4)) + mean
+    frames[index] = torch.lerp(picked, filtered, _column(share, frames.device)).clamp_(0, 1)
+    return frames
+
+
+def _random_kernel(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Weights (3, 3, 5, 5) from three colours to three, zero outside of a random size."""
+    largest = _FILTER_SIZES[-1]
+    size = int(rng.choice(_FILTER_SIZES))
+    kernel = np.zeros((3, 3, largest, largest))
+    inner = slice((largest - size) // 2, (largest + size) // 2)
+    kernel[:, :, inner, inner] = rng.normal(0, 1, (3, 3, size, size))
+    return kernel
 
 
 def _blur_some(frames: Tensor, config: ColourAugmentation, rng: np.random.Generator) -> Tensor:

@@ -43,6 +43,7 @@ class ColourAugmentation(Section):
     white_balance: float = Field(0.2, ge=0, lt=1)
     channel_swap: float = Field(0.1, ge=0, le=1)
     grayscale: float = Field(0.07, ge=0, le=1)
+    random_filter: float = Field(0.0, ge=0, le=1)
     blur: float = Field(0.3, ge=0, le=1)
     blur_sigma: float = Field(2.0, gt=0)
     downscale: float = Field(0.25, ge=0, le=1)

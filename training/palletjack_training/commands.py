@@ -1,4 +1,4 @@
-"""The commands ``palletjack train`` and ``palletjack export``."""
+"""The commands ``palletjack train``, ``palletjack average`` and ``palletjack export``."""
 
 from __future__ import annotations
 
@@ -92,6 +92,28 @@ def train(
     if require_expected and not all(result.good for result in results):
         typer.echo("error: --require-expected: an expected number was not reached", err=True)
         raise typer.Exit(1)
+
+
+def average(
+    weights: Annotated[
+        list[Path], typer.Option(help="Weights file of a training; given twice or more, each counts alike.")
+    ],
+    out: Annotated[Path, typer.Option(help="Weights file to write.")],
+) -> None:
+    """Average the weights of trainings that began alike (a model soup), as after pruning with several seeds.
+
+    Their network, classes, input and pruning have to be the same, and none may be quantized yet.
+
+    Example: `palletjack average --weights out/a/weights.pt --weights out/b/weights.pt --out out/soup.pt`
+    """
+    from palletjack_training.weight_soup import average_weights
+    from palletjack_training.weights_file import WeightsError
+
+    try:
+        average_weights(weights, out)
+    except (WeightsError, OSError) as error:
+        _fail(error)
+    typer.echo(f"{out}: the average of {len(weights)} trainings")
 
 
 def export(

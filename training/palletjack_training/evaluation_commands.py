@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from palletjack_detection.detector import Detector
     from palletjack_training.evaluation.ground_truth import GroundTruth
     from palletjack_training.evaluation.inference import FolderPredictions
+    from palletjack_training.evaluation.judgement import Judged
+    from palletjack_training.evaluation.predictions import Predictions
+
+# Where reports go that nothing else is said of, and what may lie beside annotations to compare with.
+DEFAULT_REPORTS = Path("out/evaluate")
+REFERENCE = "reference_predictions.json"
 
 
 def predict(
@@ -76,13 +82,23 @@ def evaluate(
         typer.Option(min=0.0, max=1.0, help="Operating threshold; the model's own, or 0.5 without a model."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for curves, galleries and bootstrap intervals.")
+        Path | None,
+        typer.Option(
+            help="Folder for curves, galleries and bootstrap intervals; out/evaluate/MODEL/DATA if left out."
+        ),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Print the numbers and write no page.")
+    ] = False,
     class_name: Annotated[
         str, typer.Option("--class", help="Class to score; the model's first if left out.")
     ] = "",
     compare: Annotated[
-        Path | None, typer.Option(help="Predictions file of another model, shown beside in the report.")
+        Path | None,
+        typer.Option(
+            help=f"Predictions file of another model, shown beside in the report; by default {REFERENCE} "
+            "where the annotations have one beside them."
+        ),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="fp32, fp16 or int8; auto: what suits this machine.")
@@ -99,10 +115,10 @@ def evaluate(
 
     Prints AP50, AP50:95, precision, recall and F1, the same by height, AP as COCO and TAO compute it, and
     how many objects were detected twice, as JSON. A predicted box is a hit at IoU 0.5; difficult objects
-    and DontCare regions count neither way. With --report, index.html shows it all. With --views a few photos
+    and DontCare regions count neither way. The report's index.html shows it all. With --views a few photos
     tell more: each counts 18 times, seen a little differently.
 
-    Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json --report out/r`
+    Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json`
     """
     from palletjack_training.evaluation.ground_truth import load_ground_truth
     from palletjack_training.evaluation.inference import SCORE_FLOOR, predict_files
@@ -114,8 +130,12 @@ def evaluate(
             raise ValueError("expected --model or --predictions, found neither")
         if views and (model is None or predictions is not None):
             raise ValueError("--views: expected --model alone, which looks at each view, found --predictions")
-        if compare is not None and report is None:
-            raise ValueError("--compare: expected --report, where the comparison is shown, found none")
+        if no_report and (report or compare) is not None:
+            option = "--report" if report is not None else "--compare"
+            raise ValueError(f"--no-report: expected no {option} beside it, which a report is for")
+        if not no_report:
+            report = report or _default_report(model or predictions or data, data)
+            compare = compare or _reference_beside(data)
         detector = None if model is None else _load(model, SCORE_FLOOR, precision, backend)
         chosen = class_name or (detector.spec.classes[0] if detector else "palletjack")
         truth = load_ground_truth(data, class_name=chosen)
@@ -140,16 +160,46 @@ def evaluate(
             judged = replace(judged, scores={**judged.scores, "views": seen})
         typer.echo(json.dumps({k: v for k, v in judged.scores.items() if k != "intervals_95"}, indent=2))
         if report is not None:
-            from palletjack_training.evaluation.page import write_page
-            from palletjack_training.evaluation.report import write_report
-
             other = None
             if compare is not None:
                 others = read_predictions(compare, truth.images)
                 other = judge(compare.stem, truth, others, 0.5, intervals_seed=seed)
-            written = write_report(report, dict(judged.scores), truth, rows, judged.outcomes, threshold)
-            for path in [*written, write_page(report, truth, data.name, judged, other)]:
-                typer.echo(f"wrote {path}", err=True)
+            _write_pages(report, data, truth, rows, judged, other, threshold)
+
+
+def _write_pages(
+    report: Path,
+    data: Path,
+    truth: GroundTruth,
+    rows: Predictions,
+    judged: Judged,
+    other: Judged | None,
+    threshold: float,
+) -> None:
+    """Write curves, galleries and the page, and name them on stderr."""
+    try:
+        from palletjack_training.evaluation.page import write_page
+        from palletjack_training.evaluation.report import write_report
+
+        written = write_report(report, dict(judged.scores), truth, rows, judged.outcomes, threshold)
+        written.append(write_page(report, truth, data.name, judged, other))
+    except ImportError as error:
+        raise ValueError(
+            f"the page needs {error.name}: install 'palletjack[report]', or give --no-report"
+        ) from error
+    for path in written:
+        typer.echo(f"wrote {path}", err=True)
+
+
+def _default_report(scored: Path, data: Path) -> Path:
+    folder = data.resolve().parent if data.is_file() else data.resolve()
+    return DEFAULT_REPORTS / scored.resolve().stem / folder.name
+
+
+def _reference_beside(data: Path) -> Path | None:
+    """Another model's predictions that came with the annotations, as to compare with."""
+    found = data.parent / REFERENCE
+    return found if data.is_file() and found.is_file() else None
 
 
 def _score_views(
