@@ -90,8 +90,9 @@ class TruckSection(TruckRanges, Section):
     ``least_in_sight`` the share of a truck's head and tiller that goods and other trucks leave free;
     ``raised`` the share of inserted trucks that lift their pallet; ``carton_on_forks`` that of free-standing
     trucks which carry a carton without a pallet; ``bag_on_tiller`` that of parked trucks with a bag or a
-    jacket hung on the handle. ``families`` may name objects of packs beside "palletjack": they stand free,
-    beside things, in rows and in pairs.
+    jacket hung on the handle; ``neighbour`` that of trucks without a load, free-standing, under a rack or
+    beside things, which are to have another one close beside them. ``families`` may name objects of packs
+    beside "palletjack": they stand free, beside things, in rows and in pairs.
     """
 
     empty_frames: Fraction = 0.12
@@ -123,13 +124,16 @@ class TruckSection(TruckRanges, Section):
     raised: Fraction = 0.45
     carton_on_forks: Fraction = 0.06
     bag_on_tiller: Fraction = 0.04
+    neighbour: Fraction = 0.0
 
     @model_serializer(mode="wrap")
     def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without close trucks their keys are left out: such a recipe keeps the hash it always had."""
+        """What came later and is not used is left out: such a recipe keeps the hash it always had."""
         tree: dict[str, Any] = write(self)
         if not self.close:
             del tree["close"], tree["close_height_px"]
+        if not self.neighbour:
+            del tree["neighbour"]
         return tree
 
     @field_validator("families")

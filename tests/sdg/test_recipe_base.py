@@ -79,8 +79,8 @@ def test_a_recipe_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
     ("base", "expected"),
     [
         (
-            "warehouse_v2",
-            "base: no recipe file and no shipped recipe 'warehouse_v2'; did you mean 'warehouse_v1'?",
+            "warehouse_v7",
+            "base: no recipe file and no shipped recipe 'warehouse_v7'; did you mean 'warehouse_v2'?",
         ),
         ("hall.yaml", "base: no recipe file and no shipped recipe 'hall.yaml'"),
         (

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from palletjack_sdg.camera_plan import bearing_of_column
-from palletjack_sdg.layouts.fleet import Fleet, bag_on_tiller
+from palletjack_sdg.layouts.fleet import Fleet, bag_on_tiller, truck_piece
 from palletjack_sdg.layouts.stage import Piece, Stage, TruckView
 from palletjack_sdg.layouts.truck_states import PROPOSERS, Aim, Proposal
 from palletjack_sdg.objects.pallet_truck import CATEGORY
@@ -23,6 +23,8 @@ FARTHEST_M = 30.0
 NEAREST_M, NEAREST_CLOSE_M = 1.0, 0.8
 AIM_TRIES = 8
 MOST_TRIES = 28
+NEIGHBOUR_M = (0.6, 0.9)
+"""From one truck's middle to that of another beside it; a truck is some 0.55 m wide."""
 # After so many in vain the frame does without a truck right before the camera.
 CLOSE_TRIES = 70
 
@@ -42,12 +44,40 @@ def place_trucks(stage: Stage, rng: np.random.Generator) -> None:
         for _ in range(7):
             tries += 1
             aim = draw_aim(stage, rng, close=close and not stage.trucks and tries <= CLOSE_TRIES)
-            groups = _with_bags(
-                stage, PROPOSERS[state](stage, aim, fleet, rng, wanted - len(stage.trucks)), rng
-            )
+            groups = PROPOSERS[state](stage, aim, fleet, rng, wanted - len(stage.trucks))
+            groups = _with_bags(stage, _with_neighbour(stage, groups, fleet, rng), rng)
             if _place_if_seen(stage, groups, aim):
                 fleet = Fleet(stage, rng)
                 break
+
+
+def _with_neighbour(stage: Stage, groups: Proposal, fleet: Fleet, rng: np.random.Generator) -> Proposal:
+    """Stand a second truck close beside one without a load, as often as the recipe says.
+
+    Two that stand so hide each other in part from most sides, and look like one wide truck.
+    """
+    share = stage.recipe.trucks.neighbour
+    if share == 0.0:
+        return groups  # before anything is drawn: a recipe without it keeps its frames
+    groups = list(groups)
+    if len(groups) != 1 or len(groups[0]) != 1 or rng.random() >= share:
+        return groups
+    first = groups[0][0]
+    if first.state not in ("free_standing", "under_rack", "beside"):
+        return groups
+    aside = float(rng.choice([-1.0, 1.0])) * draw_uniform(rng, NEIGHBOUR_M)
+    along = float(rng.normal(0.0, 0.15))
+    cos, sin = math.cos(first.yaw), math.sin(first.yaw)
+    family, params = fleet.truck("neighbour", 1, {"tiller_yaw_deg": round(float(rng.normal(0.0, 18.0)), 2)})
+    second = truck_piece(
+        family,
+        params,
+        first.x + along * cos - aside * sin,
+        first.y + along * sin + aside * cos,
+        first.yaw + math.radians(float(rng.normal(0.0, 4.0))),
+        first.state,
+    )
+    return [*groups, [second]]
 
 
 def _with_bags(stage: Stage, groups: Proposal, rng: np.random.Generator) -> Iterator[list[Piece]]:
