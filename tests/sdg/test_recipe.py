@@ -111,5 +111,5 @@ def test_broken_yaml_and_repeated_keys_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gets_the_nearest_shipped_one() -> None:
-    with pytest.raises(RecipeError, match="did you mean 'warehouse_v[12]'"):
+    with pytest.raises(RecipeError, match=r"did you mean 'warehouse_v[12]'"):
         load_recipe("warehouse")

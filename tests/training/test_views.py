@@ -12,7 +12,7 @@ from tests.detector.tiny_model import paint_rectangle, write_tiny_model
 
 from palletjack_detection.detector import Detector
 from palletjack_training.evaluation.ground_truth import ImageTruth, TruthBox, load_ground_truth
-from palletjack_training.evaluation.views import VIEWS, View, score_views
+from palletjack_training.evaluation.views import VIEWS, View, look_at_views
 
 BOXES = [(32, 48, 128, 192), (300, 100, 420, 180)]
 
@@ -68,9 +68,8 @@ def test_numbers_are_of_all_views_and_intervals_over_photos(tmp_path: Path, dete
     # Of the second photo one object is not labelled: a false alarm in each view.
     truth = load_ground_truth(photos(tmp_path, [BOXES, BOXES[:1]]))
     done: list[str] = []
-    result = score_views(
-        detector, truth, 0.5, np.random.default_rng(0), on_image=lambda path: done.append(path.name)
-    )
+    seen = look_at_views(detector, truth, on_image=lambda path: done.append(path.name))
+    result = seen.scores(0.5, np.random.default_rng(0))
     assert done == ["0.png", "1.png"]
     assert result["views"] == 18
     counts = result["at_threshold"]
@@ -90,7 +89,7 @@ def test_an_object_that_some_views_hide_is_found_in_the_others(tmp_path: Path) -
     image = photo(BOXES[:1])
     paint_rectangle(image, BOXES[1], (170, 20, 20))
     Image.fromarray(image).save(tmp_path / "set" / "images" / "0.png")
-    result = score_views(detector, load_ground_truth(path), 0.5, np.random.default_rng(0))
+    result = look_at_views(detector, load_ground_truth(path)).scores(0.5, np.random.default_rng(0))
     assert result["found_in"] == {"0.png": [18, 12]}
     assert result["at_threshold"]["fn"] == 6
 
@@ -98,5 +97,5 @@ def test_an_object_that_some_views_hide_is_found_in_the_others(tmp_path: Path) -
 def test_a_photo_that_cannot_be_read_is_left_out(tmp_path: Path, detector: Detector) -> None:
     path = photos(tmp_path, [BOXES, BOXES])
     (tmp_path / "images" / "1.png").write_bytes(b"no image")
-    result = score_views(detector, load_ground_truth(path), 0.5, np.random.default_rng(0))
+    result = look_at_views(detector, load_ground_truth(path)).scores(0.5, np.random.default_rng(0))
     assert (result["at_threshold"]["tp"], result["at_threshold"]["fn"]) == (18 * 2, 0)

@@ -209,19 +209,13 @@ def _score_views(
     from rich.console import Console
     from rich.progress import Progress
 
-    from palletjack_training.evaluation.views import score_views
+    from palletjack_training.evaluation.views import look_at_views
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("Views", total=len(truth.images))
-        return score_views(
-            detector,
-            truth,
-            threshold,
-            np.random.default_rng(seed),
-            class_id=class_id,
-            on_image=lambda path: bar.advance(task),
-        )
+        seen = look_at_views(detector, truth, class_id=class_id, on_image=lambda path: bar.advance(task))
+    return seen.scores(threshold, np.random.default_rng(seed))
 
 
 class _Painter:

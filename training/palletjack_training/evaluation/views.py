@@ -94,25 +94,64 @@ VIEWS = tuple(
 )
 
 
-def score_views(
+@dataclass(frozen=True)
+class SeenViews:
+    """What a detector found in all ``views`` of the photos ``names`` of ``truth``: outcomes, view by view."""
+
+    views: tuple[View, ...]
+    truth: GroundTruth
+    names: tuple[str, ...]
+    single: tuple[Outcomes, ...]
+
+    @property
+    def pooled(self) -> Outcomes:
+        """All views as if a photo had the objects of all of them; ``rows`` and ``matched`` say nothing."""
+        results = np.concatenate([item.results for item in self.single])
+        return Outcomes(
+            scores=np.concatenate([item.scores for item in self.single]),
+            results=results,
+            images=np.concatenate([item.images for item in self.single]),
+            matched=np.full(len(results), -1, np.int64),
+            rows=np.full(len(results), -1, np.int64),
+            positives=np.sum([item.positives for item in self.single], axis=0),
+        )
+
+    def scores(self, threshold: float, rng: np.random.Generator) -> dict[str, Any]:
+        """AP50 and F1 at ``threshold`` over all views together, with intervals over photos, and of each view.
+
+        ``found_in`` says in how many views each object of a photo was found, in the order of its labels.
+        Raises ValueError where there is no counted object.
+        """
+        pooled = self.pooled
+        best = best_f1_threshold(pooled)
+        return {
+            "views": len(self.views),
+            "ap50": average_precision(pooled),
+            "at_threshold": {"threshold": threshold, **at_threshold(pooled, threshold)},
+            "at_best_f1": {"threshold": best, **at_threshold(pooled, best)},
+            "intervals_95": bootstrap_intervals(pooled, threshold, rng),
+            "by_view": {
+                view.name: {
+                    "ap50": average_precision(outcomes),
+                    "f1": at_threshold(outcomes, threshold)["f1"],
+                }
+                for view, outcomes in zip(self.views, self.single, strict=True)
+            },
+            "found_in": _found_in(self.truth, self.names, self.single, threshold),
+        }
+
+
+def look_at_views(
     detector: Detector,
     truth: GroundTruth,
-    threshold: float,
-    rng: np.random.Generator,
     *,
     class_id: int = 0,
     views: tuple[View, ...] = VIEWS,
     on_image: Callable[[Path], None] = lambda path: None,
-) -> dict[str, Any]:
-    """AP50 and F1 at ``threshold`` over all ``views`` together, with intervals over photos, and of each view.
+) -> SeenViews:
+    """Run the detector on every view of every photo that can be read.
 
-    ``found_in`` says in how many views each object of a photo was found, in the order of its labels.
-
-    Photos that cannot be read are left out. ``on_image`` hears of each photo that is done.
-
-    Raises:
-        EngineError: the network failed.
-        ValueError: there is no counted object.
+    ``on_image`` hears of each photo that is done. Raises EngineError where the network failed.
     """
     truths: list[dict[str, ImageTruth]] = [{} for _ in views]
     found: list[Predictions] = [{} for _ in views]
@@ -123,28 +162,12 @@ def score_views(
                 seen[name] = view.truth(truth.images[name], width, height)
                 rows[name] = to_rows(detector.detect(view.image(file.rgb)), class_id)
         on_image(file.path)
-    single = [match(seen, rows) for seen, rows in zip(truths, found, strict=True)]
-    pooled = _pooled(single)
-    best = best_f1_threshold(pooled)
-    return {
-        "views": len(views),
-        "ap50": average_precision(pooled),
-        "at_threshold": {"threshold": threshold, **at_threshold(pooled, threshold)},
-        "at_best_f1": {"threshold": best, **at_threshold(pooled, best)},
-        "intervals_95": bootstrap_intervals(pooled, threshold, rng),
-        "by_view": {
-            view.name: {
-                "ap50": average_precision(outcomes),
-                "f1": at_threshold(outcomes, threshold)["f1"],
-            }
-            for view, outcomes in zip(views, single, strict=True)
-        },
-        "found_in": _found_in(truth, list(truths[0]), single, threshold),
-    }
+    single = tuple(match(seen, rows) for seen, rows in zip(truths, found, strict=True))
+    return SeenViews(views, truth, tuple(truths[0]), single)
 
 
 def _found_in(
-    truth: GroundTruth, names: list[str], single: list[Outcomes], threshold: float
+    truth: GroundTruth, names: tuple[str, ...], single: tuple[Outcomes, ...], threshold: float
 ) -> dict[str, list[int | None]]:
     """Views in which each object has a hit of ``threshold`` or more; None for a difficult object."""
     counts = {name: [0] * len(truth.images[name].boxes) for name in names}
@@ -159,16 +182,3 @@ def _found_in(
         ]
         for name, counted in counts.items()
     }
-
-
-def _pooled(single: list[Outcomes]) -> Outcomes:
-    """All views as if a photo had the objects of all of them; ``rows`` and ``matched`` say nothing."""
-    results = np.concatenate([item.results for item in single])
-    return Outcomes(
-        scores=np.concatenate([item.scores for item in single]),
-        results=results,
-        images=np.concatenate([item.images for item in single]),
-        matched=np.full(len(results), -1, np.int64),
-        rows=np.full(len(results), -1, np.int64),
-        positives=np.sum([item.positives for item in single], axis=0),
-    )
