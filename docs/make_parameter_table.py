@@ -7,7 +7,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from palletjack_detection.nodes import detector_parameters, mapper_parameters, source_parameters
+from palletjack_detection.nodes import (
+    detector_parameters,
+    guard_parameters,
+    locator_parameters,
+    mapper_parameters,
+    recorder_parameters,
+    source_parameters,
+    tracker_parameters,
+    visualizer_parameters,
+)
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 PAGE = Path(__file__).resolve().parents[1] / "ros2_ws" / "src" / "palletjack_detection" / "README.md"
@@ -16,6 +25,11 @@ NODES: dict[str, Sequence[ParameterSpec]] = {
     "detection_mapper": mapper_parameters.PARAMETERS,
     "image_source": source_parameters.PARAMETERS,
     "image_folder": source_parameters.FOLDER_PARAMETERS,
+    "palletjack_tracker": tracker_parameters.PARAMETERS,
+    "palletjack_locator": locator_parameters.PARAMETERS,
+    "palletjack_visualizer": visualizer_parameters.PARAMETERS,
+    "palletjack_recorder": recorder_parameters.PARAMETERS,
+    "palletjack_guard": (*guard_parameters.WIRING, *guard_parameters.BEHAVIOUR),
 }
 
 

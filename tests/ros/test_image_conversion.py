@@ -151,3 +151,17 @@ def test_compressed_images() -> None:
         with pytest.raises(ImageRefused) as refusal:
             compressed_to_rgb(format="jpeg", data=data)
         assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize("behind", [bytes(4096), b"\xff" * 100, b"APPDATA and more", bytes(70) + b"end"])
+def test_what_a_driver_puts_behind_a_jpeg_does_not_make_it_truncated(behind: bytes) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    whole = compressed_to_rgb(format="jpeg", data=jpeg)
+    np.testing.assert_array_equal(compressed_to_rgb(format="jpeg", data=jpeg + behind), whole)
+    # A thumbnail before the picture has an end marker of its own, which is not that of the picture.
+    small = cv2.imencode(".jpg", picture[:16, :16])[1].tobytes()
+    with_thumbnail = jpeg[:2] + b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small + jpeg[2:]
+    np.testing.assert_array_equal(compressed_to_rgb(format="jpeg", data=with_thumbnail), whole)
+    with pytest.raises(ImageRefused, match="end marker"):
+        compressed_to_rgb(format="jpeg", data=with_thumbnail[: -len(jpeg) // 3])

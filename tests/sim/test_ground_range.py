@@ -145,3 +145,42 @@ def test_bad_camera_info_is_refused_by_field(changes: dict, named: str) -> None:
     fields = {"width": 640, "height": 360, "k": [380, 0, 319.5, 0, 380, 179.5, 0, 0, 1], "d": [0.0] * 5}
     with pytest.raises(ValueError, match=f"camera_info {named}"):
         CameraModel.from_values(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("d", [(0.0, 0.0, 0.0, 0.0), (0.05, -0.01, 0.002, -0.0003), (-0.02, 0.003, 0.0, 0.0)])
+def test_a_fisheye_has_rays_up_to_its_edge_and_none_beyond(d: tuple[float, ...]) -> None:
+    lens = CameraModel.from_values(640, 640, [160, 0, 320, 0, 165, 318, 0, 0, 1], d, "equidistant")
+    for degrees in (0.0, 10.0, 45.0, 80.0, 85.0, 88.0, 92.0, 115.0):
+        theta = np.radians(degrees)
+        radius = theta * (1 + sum(k * theta**power for k, power in zip(d, (2, 4, 6, 8), strict=True)))
+        pixel = np.array([[320 + 160 * radius * np.cos(0.6), 318 + 165 * radius * np.sin(0.6)]])
+        (ray,) = lens.rays(pixel)
+        if degrees > 89:
+            assert np.isnan(ray).all()
+        else:
+            assert np.degrees(np.arctan(np.hypot(*ray[:2]))) == pytest.approx(degrees, abs=1e-6)
+            if degrees:
+                assert np.arctan2(ray[1], ray[0]) == pytest.approx(0.6)
+
+
+def test_a_box_that_goes_on_beyond_the_lens_is_placed_by_what_it_shows() -> None:
+    """A truck at the edge of a fisheye's picture must not be overlooked."""
+    k = [160.0, 0.0, 320.0, 0.0, 160.0, 320.0, 0.0, 0.0, 1.0]
+    lens = CameraModel.from_values(640, 640, k, (0.0, 0.0, 0.0, 0.0), "equidistant")
+    mount = CameraMount.from_height_and_pitch(1.2, 0.0)
+    whole = locate_on_floor((430.0, 300.0, 500.0, 380.0), 0.9, lens, mount)
+    cut = locate_on_floor((430.0, 300.0, 639.0, 380.0), 0.9, lens, mount)
+    assert whole is not None
+    assert cut is not None
+    assert cut.left == pytest.approx(whole.left)
+    assert np.isfinite([*cut.point, *cut.right]).all()
+    assert locate_on_floor((600.0, 300.0, 639.0, 380.0), 0.9, lens, mount) is None
+
+
+def test_a_ray_that_misses_its_pixel_is_none() -> None:
+    """Beyond where a barrel distortion folds over, no ray leads to a pixel."""
+    folding = (-0.6, 0.0, 0.0, 0.0, 0.0)
+    lens = camera(folding)
+    rays = lens.rays(np.array([[319.5, 179.5], [420.0, 200.0], [639.0, 179.5]]))
+    assert np.isfinite(rays[:2]).all()
+    assert np.isnan(rays[2]).all()

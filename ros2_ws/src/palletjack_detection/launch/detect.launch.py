@@ -77,7 +77,8 @@ def detector_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "params_file",
             default_value="",
-            description="YAML file with more parameters of the detector; empty: config/detector.yaml.",
+            description="YAML file with more parameters of the detector and of the nodes around it; empty: "
+            "config/detector.yaml.",
         ),
     ]
 
@@ -204,6 +205,12 @@ def other_arguments() -> list[DeclareLaunchArgument]:
             description="Start the locator: places on the floor, on detections_3d.",
         ),
         DeclareLaunchArgument(
+            "depth_topic",
+            default_value="",
+            description="With locate:=true, a depth image registered to the camera's (16UC1 or 32FC1), which "
+            "camera:=realsense then publishes there; empty: places come from the floor.",
+        ),
+        DeclareLaunchArgument(
             "visualize",
             default_value="false",
             choices=BOOLEAN,
@@ -247,12 +254,13 @@ def set_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     camera = camera_actions(given)
     respawn = given["respawn"] == "true" or (given["respawn"] == "auto" and not camera.finite)
     if given["reliability"] == "auto":
-        given["reliability"] = "reliable" if camera.reliable else "best_effort"
+        # Else the parameter's own default, best_effort, or what params_file says.
+        given["reliability"] = "reliable" if camera.reliable else "auto"
     if given["backend"] == "isaac_ros":
         detector = isaac_ros_actions(given, share)
     else:
         detector = detector_actions(given, share, respawn=respawn)
-    return [*detector, *consumers(given), *camera.entities]
+    return [*detector, *consumers(given, share), *camera.entities]
 
 
 def generate_launch_description() -> LaunchDescription:

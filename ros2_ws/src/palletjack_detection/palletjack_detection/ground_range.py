@@ -32,6 +32,12 @@ BORDER_PX = 2.0
 # Steps of the fixed-point iteration that undoes the distortion.
 REFINEMENTS = 30
 
+# A ray that misses its own pixel by more, after all steps, is no ray: the lens model folds over there.
+LARGEST_MISS_PX = 0.5
+
+# A ray with z = 1 cannot go further off the axis of a fisheye lens (radians).
+WIDEST_ANGLE = np.radians(89.0)
+
 # Rays flatter than this above or below the horizon have no usable range (radians).
 MIN_DEPRESSION = 1e-3
 
@@ -81,18 +87,45 @@ class CameraModel:
         return cls(int(width), int(height), matrix.reshape(3, 3), distortion, distortion_model)
 
     def rays(self, pixels: FloatArray) -> FloatArray:
-        """Directions (N, 3) with z = 1 in the optical frame through ``pixels`` (N, 2), pixel centres."""
+        """Directions (N, 3) with z = 1 in the optical frame through ``pixels`` (N, 2), pixel centres.
+
+        NaN where the lens model has no ray: outside of what it is valid for, or 90 degrees and more off axis.
+        """
         pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
         if self.distortion_model == "equidistant":
-            flat = cv2.fisheye.undistortPoints(pixels[:, None], self.matrix, self.distortion)
+            rays = self._fisheye_rays(pixels)
         else:
             flat = cv2.undistortPoints(pixels[:, None], self.matrix, self.distortion)
-        rays = np.column_stack([np.asarray(flat, dtype=np.float64).reshape(-1, 2), np.ones(len(pixels))])
-        # OpenCV stops after five iterations, which leaves errors of pixels in the corners of a wide lens.
-        focal = self.matrix[[0, 1], [0, 1]]
-        for _ in range(REFINEMENTS):
-            rays[:, :2] -= (self.project(rays) - pixels) / focal
+            rays = np.column_stack([np.asarray(flat, dtype=np.float64).reshape(-1, 2), np.ones(len(pixels))])
+            # OpenCV stops after five iterations, which leaves errors of pixels in the corners of a wide lens.
+            focal = self.matrix[[0, 1], [0, 1]]
+            with np.errstate(over="ignore", invalid="ignore"):
+                for _ in range(REFINEMENTS):
+                    rays[:, :2] -= (self.project(rays) - pixels) / focal
+        with np.errstate(invalid="ignore"):
+            miss = np.linalg.norm(self.project(rays) - pixels, axis=1)
+        # Also where the miss is no number.
+        rays[~(miss <= LARGEST_MISS_PX)] = np.nan
         return rays
+
+    def _fisheye_rays(self, pixels: FloatArray) -> FloatArray:
+        """Rays of the equidistant model: radius = theta (1 + k1 theta^2 + ... + k4 theta^8).
+
+        Solved for the angle theta by Newton's method; a fixed-point iteration of the ray diverges near 90
+        degrees, where its tangent grows without bound.
+        """
+        inverse = np.linalg.inv(self.matrix)
+        flat = (np.column_stack([pixels, np.ones(len(pixels))]) @ inverse.T)[:, :2]
+        radius = np.linalg.norm(flat, axis=1)
+        powers = np.array([2, 4, 6, 8])
+        theta = np.minimum(radius, WIDEST_ANGLE)
+        for _ in range(REFINEMENTS):
+            terms = self.distortion * theta[:, None] ** powers
+            slope = 1.0 + (terms * (powers + 1)).sum(axis=1)
+            step = (theta * (1.0 + terms.sum(axis=1)) - radius) / np.where(np.abs(slope) > 1e-9, slope, 1e-9)
+            theta = np.clip(theta - step, 0.0, WIDEST_ANGLE)
+        scale = np.divide(np.tan(theta), radius, out=np.ones_like(radius), where=radius > 1e-12)
+        return np.column_stack([flat * scale[:, None], np.ones(len(pixels))])
 
     def project(self, points: FloatArray) -> FloatArray:
         """Pixel centres (N, 2) of ``points`` (N, 3) in the optical frame; NaN behind the camera."""
@@ -195,7 +228,7 @@ def locate_on_floor(
     """Place one box (xmin, ymin, xmax, ymax in image edges) on the floor.
 
     ``edge_sigma_px`` is the standard deviation of the box's lower edge, in pixels of the image. None
-    means that the lower edge is at or above the horizon, so no range follows.
+    means that the whole lower edge is at or above the horizon or outside of the lens model: no range follows.
     """
     xmin, _, xmax, ymax = (float(value) for value in box)
     nearer_than = ymax >= camera.height - BORDER_PX
@@ -204,8 +237,14 @@ def locate_on_floor(
     left, middle, right = xmin - 0.5, 0.5 * (xmin + xmax) - 0.5, xmax - 0.5
     pixels = np.array([[left, bottom], [middle, bottom], [right, bottom], [middle, bottom + edge_sigma_px]])
     places = floor_points(pixels, camera, mount)
-    if not np.all(np.isfinite(places[:3])):
+    known = np.all(np.isfinite(places[:3]), axis=1)
+    if not known.any():
         return None
+    # An end that the lens model has no ray for, or that lies above the horizon, is put where the next one is:
+    # an object that is known in part is there all the same.
+    if not known[1]:
+        places[1] = places[0] if known[0] else places[2]
+    places[:3][~known] = places[1]
     sigma = float(np.linalg.norm(places[3] - places[1])) if np.all(np.isfinite(places[3])) else float("inf")
     ends = sorted((places[0], places[2]), key=lambda place: -place[1])
     return FloorObservation(

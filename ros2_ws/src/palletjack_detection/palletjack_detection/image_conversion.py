@@ -153,7 +153,12 @@ def compressed_to_rgb(*, format: str, data: Buffer) -> ByteImage:
 
 
 def is_truncated_jpeg(buffer: ByteImage) -> bool:
-    """Whether ``buffer`` starts as a JPEG and lacks the end-of-image marker (zero padding may follow it)."""
-    if bytes(buffer[:2]) != b"\xff\xd8":
+    """Whether ``buffer`` starts as a JPEG and lacks the end-of-image marker behind its last scan.
+
+    Drivers pad buffers with zeros, and some put data of their own behind the marker. In a scan's own data
+    0xFF is always followed by 0x00 or a restart marker, so that the marker cannot stand there by chance.
+    """
+    data = buffer.tobytes()
+    if not data.startswith(b"\xff\xd8"):
         return False
-    return not bytes(buffer[-64:]).rstrip(b"\x00").endswith(b"\xff\xd9")
+    return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")

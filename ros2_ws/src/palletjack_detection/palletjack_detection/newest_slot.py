@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+# A condition takes no wait without an end, as a rate of next to nothing would ask for.
+LONGEST_WAIT_S = 3600.0
 
 
 class NewestSlot(Generic[Item]):
@@ -34,11 +38,20 @@ class NewestSlot(Generic[Item]):
             item, self._item = self._item, None
             return item
 
-    def wait_until(self, due: float) -> bool:
-        """Wait until ``due`` (of time.monotonic) while newer items replace older ones; False once closed."""
+    def wait_until(self, due: Callable[[], float]) -> bool:
+        """Wait until ``due`` (of time.monotonic) while newer items replace older ones; False once closed.
+
+        ``due`` is asked again whenever an item comes, and after ``wake``.
+        """
         with self._condition:
-            self._condition.wait_for(lambda: self._closed, max(0.0, due - time.monotonic()))
+            while not self._closed and (left := due() - time.monotonic()) > 0:
+                self._condition.wait(min(left, LONGEST_WAIT_S))
             return not self._closed
+
+    def wake(self) -> None:
+        """Let ``wait_until`` ask again when it is due."""
+        with self._condition:
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Wake the consumer for the last time; what still lies in the slot is dropped."""

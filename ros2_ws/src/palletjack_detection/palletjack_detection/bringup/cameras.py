@@ -13,6 +13,8 @@ from launch.actions import ExecuteProcess, GroupAction, IncludeLaunchDescription
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
 
 from palletjack_detection.bringup.packages import PackageMissing, is_installed, require, version_of
 from palletjack_detection.bringup.processes import (
@@ -44,15 +46,32 @@ def topics_of(given: Mapping[str, str], share: Path) -> dict[str, str]:
         topics = yaml.safe_load((share / "config" / "topics.yaml").read_text())["topics"]
         image, info = topics["image"]["name"], topics["camera_info"]["name"]
     elif given["camera"] == "zed":
-        # The wrapper renamed them in its version 5.
-        version = version_of("zed_wrapper").split(".")[0]
-        folder = "rgb/color/rect" if version.isdigit() and int(version) >= 5 else "rgb"
-        name = "image" if folder != "rgb" else "image_rect_color"
-        image, info = f"zed/zed_node/{folder}/{name}", f"zed/zed_node/{folder}/camera_info"
-    return {
+        image, info = _zed_topics(version_of("zed_wrapper"), given["namespace"].strip("/"))
+    topics = {
         "image_topic": given["image_topic"] or image,
         "camera_info_topic": given["camera_info_topic"] or info,
     }
+    for argument, topic in topics.items():
+        try:
+            validate_topic_name(topic)
+        except InvalidTopicNameException as error:
+            raise ValueError(
+                f"{argument}: expected a topic name that ROS allows, found {topic!r}: {error}"
+            ) from None
+    return topics
+
+
+def _zed_topics(version: str, namespace: str) -> tuple[str, str]:
+    """Image and camera_info of ``zed_wrapper``: version 5 renamed them, and takes a namespace.
+
+    In a namespace it names its node as the camera; before version 5 it knows none and stays in its own.
+    """
+    major = version.split(".")[0]
+    if major.isdigit() and int(major) >= 5:
+        node = "zed" if namespace else "zed/zed_node"
+        return f"{node}/rgb/color/rect/image", f"{node}/rgb/color/rect/camera_info"
+    node = "/zed/zed_node" if namespace else "zed/zed_node"
+    return f"{node}/rgb/image_rect_color", f"{node}/rgb/camera_info"
 
 
 def camera_actions(given: Mapping[str, str]) -> Camera:
@@ -100,13 +119,16 @@ def _video(given: Mapping[str, str]) -> Camera:
             raise FileNotFoundError(f"video: expected a video file, or 'pattern', found {source!r}")
         source = str(path)
     _raw_only(given)
-    finite = given["loop"] != "true"
+    finite = given["loop"] != "true" and source != "pattern"
+    # Nothing of a file that ends is to be lost on who has not come up yet.
+    listeners = 1 + sum(given[name] == "true" for name in ("visualize", "record"))
     parameters = {
         "source": source,
+        "wait_for_listeners": listeners if finite else 0,
         "image_topic": given["image_topic"],
         "camera_info_topic": given["camera_info_topic"],
         "rate_hz": number(given, "rate", 0.0, 1000.0),
-        "loop": not finite,
+        "loop": given["loop"] == "true",
     }
     node = own_node("image_source", given, [parameters], respawn=not finite)
     return Camera([node, ends_launch(node)] if finite else [node], reliable=True, finite=finite)
@@ -159,10 +181,13 @@ def _usb(given: Mapping[str, str]) -> Camera:
 
 def _realsense(given: Mapping[str, str]) -> Camera:
     require("realsense2_camera", "camera:=realsense")
+    wants_depth = given["locate"] == "true" and bool(given["depth_topic"])
     topics = {
         "~/color/image_raw": given["image_topic"],
         "~/color/camera_info": given["camera_info_topic"],
     }
+    if wants_depth:
+        topics["~/aligned_depth_to_color/image_raw"] = given["depth_topic"]
     if given["image_transport"] == "compressed":
         topics["~/color/image_raw/compressed"] = f"{given['image_topic']}/compressed"
     return _driver(
@@ -171,7 +196,14 @@ def _realsense(given: Mapping[str, str]) -> Camera:
         package="realsense2_camera",
         executable="realsense2_camera_node",
         name="camera",
-        parameters=[{"enable_color": True, "enable_depth": False}],
+        parameters=[
+            {
+                "enable_color": True,
+                # Registered to the colour image, as the locator wants it.
+                "enable_depth": wants_depth,
+                "align_depth.enable": wants_depth,
+            }
+        ],
     )
 
 
@@ -189,7 +221,7 @@ def _zed(given: Mapping[str, str]) -> Camera:
         launch_arguments={
             "camera_model": given["zed_model"],
             "camera_name": "zed",
-            "namespace": f"{given['namespace']}/zed".strip("/"),
+            "namespace": given["namespace"].strip("/"),
         }.items(),
     )
     # Scoped: its arguments have the same names as some of ours.

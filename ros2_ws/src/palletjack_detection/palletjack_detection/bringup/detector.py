@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler, TimerAction
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
@@ -17,11 +19,14 @@ from launch_ros.events.lifecycle import ChangeState, StateTransition
 from lifecycle_msgs.msg import Transition
 
 from launch import EventHandler, LaunchContext
-from palletjack_detection.bringup.packages import require_own
+from palletjack_detection.bringup.packages import PackageMissing, require_own
 from palletjack_detection.bringup.processes import ends_launch, number, own_node
+from palletjack_detection.model_folder import ModelSpec, load_model_spec
 from palletjack_detection.shipped_model import find_shipped_model
 
 RETRY_S = 5.0
+# The tracker takes no lower one.
+LOWEST_START_SCORE = 0.1
 LIFECYCLES = ("autostart", "events", "manual")
 
 
@@ -43,20 +48,60 @@ def params_file(text: str, share: Path) -> str:
     return str(path)
 
 
+def refuse_what_cannot_run(given: Mapping[str, str], spec: ModelSpec) -> None:
+    """Raise ValueError or PackageMissing for a precision or a backend with which the node could only fail."""
+    precision, backend = given["precision"], given["backend"]
+    if precision != "auto" and precision not in spec.precisions:
+        raise ValueError(
+            f"precision: expected auto or one of {', '.join(spec.precisions)}, which {spec.name} holds; "
+            f"found {precision!r}"
+        )
+    if backend == "tensorrt" and importlib.util.find_spec("tensorrt") is None:
+        raise PackageMissing(
+            "backend:=tensorrt needs the Python package tensorrt, which comes with JetPack, or: "
+            "pip install tensorrt"
+        )
+
+
+def refuse_other_wiring(given: Mapping[str, str], file: str) -> None:
+    """Raise ValueError where ``file`` names other images than the launch arguments, which wire all nodes."""
+    try:
+        tree = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"params_file: {file}: expected YAML, found {error}") from None
+    for node, section in (tree or {}).items() if isinstance(tree, dict) else ():
+        if str(node).strip("/*").split("/")[-1] not in ("", "palletjack_detector"):
+            continue
+        values = (section or {}).get("ros__parameters") or {} if isinstance(section, dict) else {}
+        for name in ("image_topic", "image_transport"):
+            if name in values and str(values[name]) != given[name]:
+                raise ValueError(
+                    f"params_file: {file}: {node}: {name}: expected what the launch argument says, "
+                    f"{given[name]!r}, which other nodes need as well; found {values[name]!r}. "
+                    f"Give {name}:={values[name]} to the launch"
+                )
+
+
 def detector_actions(
     given: Mapping[str, str], share: Path, *, respawn: bool
 ) -> list[LaunchDescriptionEntity]:
-    """Return the detector, brought to work as the argument ``lifecycle`` says; "reliability" is not auto."""
+    """Return the detector, brought to work as the argument ``lifecycle`` says."""
+    folder = model_folder(given["model"], share)
+    refuse_what_cannot_run(given, load_model_spec(folder))
+    file = params_file(given["params_file"], share)
+    refuse_other_wiring(given, file)
     parameters: dict[str, Any] = {
         "image_topic": given["image_topic"],
-        "model_dir": str(model_folder(given["model"], share)),
-        "score_threshold": number(given, "score_threshold", -1.0, 1.0),
+        "model_dir": str(folder),
         "image_transport": given["image_transport"],
-        "reliability": given["reliability"],
         "autostart": given["lifecycle"] == "autostart",
     }
     # What is left at its default here is for params_file to say.
     parameters.update({name: given[name] for name in ("backend", "precision") if given[name] != "auto"})
+    if given["reliability"] != "auto":
+        parameters["reliability"] = given["reliability"]
+    if (threshold := number(given, "score_threshold", -1.0, 1.0)) >= 0.0:
+        parameters["score_threshold"] = threshold
     keep = number(given, "keep_threshold", -1.0, 1.0)
     if keep < 0.0 and given["camera"] == "images":
         # A folder's images need not follow each other: each is judged by itself, as evaluation judges it.
@@ -68,7 +113,7 @@ def detector_actions(
     detector = own_node(
         "palletjack_detector",
         given,
-        [params_file(given["params_file"], share), parameters],
+        [file, parameters],
         respawn=respawn,
         lifecycle=given["lifecycle"] == "events",
     )
@@ -143,8 +188,10 @@ def bag_folder(text: str) -> Path:
     return folder
 
 
-def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
+def consumers(given: Mapping[str, str], share: Path) -> list[LaunchDescriptionEntity]:
     """Return tracker, locator, visualizer and recorder, as far as the arguments ask for them.
+
+    A ``params_file`` that was given may hold parameters of theirs, which win over what is set here.
 
     Raises:
         PackageMissing: one that is asked for is not in this build.
@@ -161,14 +208,23 @@ def consumers(given: Mapping[str, str]) -> list[LaunchDescriptionEntity]:
     if given["record"] == "true":
         bag["output"] = str(bag_folder(given["record_to"]))
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
-        "track": ("palletjack_tracker", {}, {}),
-        "locate": ("palletjack_locator", {}, {**boxes, **info}),
+        "track": ("palletjack_tracker", {"start_score": start_score(given, share)} if tracked else {}, {}),
+        "locate": ("palletjack_locator", {"depth_topic": given["depth_topic"]}, {**boxes, **info}),
         "visualize": ("palletjack_visualizer", image, boxes),
         "record": ("palletjack_recorder", bag, {**info, "image": published}),
     }
+    more = [params_file(given["params_file"], share)] if given["params_file"] else []
     nodes: list[LaunchDescriptionEntity] = []
     for argument, (executable, parameters, remappings) in wanted.items():
         if given[argument] == "true":
             require_own(executable, f"{argument}:=true")
-            nodes.append(own_node(executable, given, [parameters], remappings=remappings))
+            nodes.append(own_node(executable, given, [parameters, *more], remappings=remappings))
     return nodes
+
+
+def start_score(given: Mapping[str, str], share: Path) -> float:
+    """The score from which the detector publishes what it sees for the first time: that starts a track."""
+    threshold = number(given, "score_threshold", -1.0, 1.0)
+    if threshold < 0.0:
+        threshold = load_model_spec(model_folder(given["model"], share)).score_threshold
+    return max(LOWEST_START_SCORE, threshold)

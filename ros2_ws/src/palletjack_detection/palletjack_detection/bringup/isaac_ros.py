@@ -22,7 +22,7 @@ from palletjack_detection.bringup.isaac_ros_graph import (
     family_of,
 )
 from palletjack_detection.bringup.packages import require, version_of
-from palletjack_detection.bringup.processes import RESPAWN_DELAY_S, ends_with_parent, number, own_node
+from palletjack_detection.bringup.processes import MANAGED_RESPAWN_DELAY_S, ends_with_parent, number, own_node
 from palletjack_detection.bringup.triton_repository import write_triton_repository
 from palletjack_detection.engine import EngineError
 from palletjack_detection.model_folder import load_model_spec
@@ -147,7 +147,8 @@ def isaac_ros_actions(given: Mapping[str, str], share: Path) -> list[LaunchDescr
         composable_node_descriptions=[],
         output="screen",
         respawn=True,
-        respawn_delay=RESPAWN_DELAY_S,
+        # Sooner, the request to load the components would go to the dead container, and nothing be loaded.
+        respawn_delay=MANAGED_RESPAWN_DELAY_S,
         prefix=ends_with_parent(),
         parameters=[simulated],
     )

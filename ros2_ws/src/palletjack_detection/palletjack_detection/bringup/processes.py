@@ -63,7 +63,8 @@ def ends_launch(node: LaunchDescriptionEntity) -> RegisterEventHandler:
         if event.returncode != 0 and not context.is_shutdown:
             # An exception is what makes `ros2 launch` exit with 1.
             raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode}")
-        return [Shutdown(reason=f"{event.process_name} has finished")]
+        # A second Shutdown while the first is under way would end the launch as a failure.
+        return [] if context.is_shutdown else [Shutdown(reason=f"{event.process_name} has finished")]
 
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit))
 

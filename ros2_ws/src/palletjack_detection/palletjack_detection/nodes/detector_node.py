@@ -11,7 +11,6 @@ discovery go on while the network runs.
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.managed_node import ManagedNode
 from palletjack_detection.nodes.message_conversion import detections_to_message
 from palletjack_detection.nodes.parameters import declare, first_problem
+from palletjack_detection.pace import Pace
 from palletjack_detection.serialized_image import parse_compressed_image, parse_image
 from palletjack_detection.shipped_model import find_shipped_model, package_share
 from palletjack_detection.thermal import hottest_zone
@@ -93,7 +93,7 @@ class DetectorNode(ManagedNode):
         """Configure and activate; raises StartupError where the model cannot be loaded."""
         if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
             self._ended.set()
-            raise StartupError(self._problem or "the node could not be activated")
+            raise StartupError(self._problem or "the node could not be activated: see the lines above")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model."""
@@ -107,8 +107,9 @@ class DetectorNode(ManagedNode):
             self._detector, build = load_ready(wanted)
             self._detector.cluster_by(values["clustering"])
             check_classes(values["classes"], self._detector)
-        except LOAD_ERRORS as error:
-            self._problem = str(error)
+        except Exception as error:  # rclpy would swallow it, and nobody learn why
+            known = isinstance(error, LOAD_ERRORS)
+            self._problem = str(error) if known else f"{type(error).__name__}: {error}"
             self._detector = None
             self.get_logger().error(f"not configured: {error}")
             self._show_phase()
@@ -126,9 +127,16 @@ class DetectorNode(ManagedNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the images."""
+        try:
+            if self._enabled:
+                self._work_on()
+        except Exception as error:  # rclpy would swallow it, and nobody learn why
+            self._problem = f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"not activated: {self._problem}")
+            self._show_phase()
+            return FAILURE
         self._active = True
-        if self._enabled:
-            self._work_on()
+        self._problem = ""
         self._show_phase()
         return super().on_activate(state)
 
@@ -184,6 +192,8 @@ class DetectorNode(ManagedNode):
         elif self._active:
             switch = f"{self.get_fully_qualified_name()}/enable"
             self._health.set_phase(OK, f"Disabled, call {switch} with true to detect")
+        elif self._problem and self._detector is not None:
+            self._health.set_phase(ERROR, f"Not active, mend this and activate again: {self._problem}")
         elif self._problem:
             self._health.set_phase(ERROR, f"Not configured, mend this and configure again: {self._problem}")
         elif self._detector is None:
@@ -223,9 +233,8 @@ class DetectorNode(ManagedNode):
         compressed = settings["image_transport"] == "compressed"
         self._parse = parse_compressed_image if compressed else parse_image
         self._hysteresis.reset()
-        topic = settings["image_topic"] + ("/compressed" if compressed else "")
         kind = CompressedImage if compressed else Image
-        intake = ImageIntake(self, kind, topic, qos, self._health.image_received, self._note_failure)
+        intake = ImageIntake(self, kind, self._topic(), qos, self._health.image_received, self._note_failure)
         self._intake = intake
         self._worker = threading.Thread(target=self._work, args=(intake,), name="detector", daemon=True)
         self._worker.start()
@@ -239,10 +248,9 @@ class DetectorNode(ManagedNode):
             self._worker = None
 
     def _work(self, intake: ImageIntake) -> None:
-        due = 0.0
-        while (message := intake.take(due)) is not None:
-            rate = self._settings["max_rate_hz"]
-            due = max(due, time.monotonic() - 1.0 / rate) + 1.0 / rate if rate > 0 else 0.0
+        pace = Pace(lambda: float(self._settings["max_rate_hz"]))
+        while (message := intake.take(pace.due)) is not None:
+            pace.took_one()
             try:
                 self._answer(message)
             except ImageRefused as error:
@@ -268,7 +276,7 @@ class DetectorNode(ManagedNode):
             lowest = keep_threshold(threshold, self._settings["keep_threshold"])
             found, times = self._detector.detect_with_timing(rgb, lowest)
             detections = self._hysteresis.choose(found, image.stamp.total_ns / 1e9, threshold)
-        if any(self._settings["classes"]):
+        if any(self._settings["classes"] or ()):
             detections = detections.of_classes(self._settings["classes"])
         header = Header(
             stamp=Time(sec=image.stamp.seconds, nanosec=image.stamp.nanoseconds),
@@ -323,6 +331,8 @@ class DetectorNode(ManagedNode):
             except LOAD_ERRORS as error:
                 return SetParametersResult(successful=False, reason=f"the old model stays: {error}")
         self._settings = settings
+        if (intake := self._intake) is not None:
+            intake.wake()  # the rate may be another
         return SetParametersResult(successful=True)
 
     def _apply(self, new: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -353,10 +363,10 @@ class DetectorNode(ManagedNode):
             old.cluster_by(new["clustering"])
 
 
-def check_classes(names: list[str], detector: Detector) -> None:
-    """Raise ValueError where one of ``names`` is no class of the model; an empty name stands for all."""
+def check_classes(names: list[str] | None, detector: Detector) -> None:
+    """Raise ValueError where one of ``names`` is no class of the model; none or an empty one: all."""
     known = detector.spec.classes
-    unknown = [name for name in names if name and name not in known]
+    unknown = [name for name in names or () if name and name not in known]
     if unknown:
         raise ValueError(f"parameter classes: expected names among {', '.join(known)}; found {unknown}")
 

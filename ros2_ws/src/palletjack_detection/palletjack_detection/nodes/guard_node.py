@@ -20,14 +20,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
-from tf2_ros import Buffer, TransformException, TransformListener
 from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation, locate_on_floor
 from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
-from palletjack_detection.nodes.camera_messages import camera_from_message, mount_from_transform
+from palletjack_detection.nodes.camera_messages import camera_from_message
+from palletjack_detection.nodes.camera_transforms import CameraTransforms, NoTransform
 from palletjack_detection.nodes.clock_watch import ClockWatch
 from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
 from palletjack_detection.nodes.lifetime import StartupError, run_node
@@ -53,7 +52,6 @@ class GuardNode(Node):
             self._guard = Guard(_config(settings))
         except ValueError as error:
             raise StartupError(str(error)) from error
-        self._base_frame: str = settings["base_frame"]
         self._class_id: str = settings["class_id"]
         self._command_timeout: float = settings["command_timeout"]
         self._clock_watch = ClockWatch(settings["clock_timeout"])
@@ -65,8 +63,7 @@ class GuardNode(Node):
         self._last_decision = Decision(STOP, Velocity(), "no command yet", healthy=False)
         self._trouble = ""
         self._calibration_trouble = ""
-        self._transforms = Buffer()
-        self._listener = TransformListener(self._transforms, self)
+        self._transforms = CameraTransforms(self, settings["base_frame"])
         self._command = self.create_publisher(Twist, "cmd_vel", 10)
         self._state = self.create_publisher(DiagnosticArray, "~/state", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -96,6 +93,7 @@ class GuardNode(Node):
         if not all(map(math.isfinite, (pose.x, pose.y, pose.yaw, pose.speed))):
             self._report("odometry is not finite, message ignored")
             return
+        self._transforms.hear(pose.stamp)
         if self._poses and pose.stamp < self._poses[-1].stamp:
             # Time began anew, as when a simulation is reset.
             self._poses.clear()
@@ -139,18 +137,12 @@ class GuardNode(Node):
         self._guard.observe(pose, places, self._camera, mount, arrived=self._now())
 
     def _camera_mount(self, camera_frame: str, stamp: Any) -> CameraMount | None:
+        limit = self._guard.config.source_timeout
         try:
-            found = self._transforms.lookup_transform(self._base_frame, camera_frame, Time())
-            mount = mount_from_transform(found)
-        except (TransformException, ValueError) as error:
-            self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {error}")
+            return self._transforms.newest(camera_frame, stamp, limit)
+        except NoTransform as error:
+            self._report(str(error))
             return None
-        # A static transform has no age; one that somebody publishes again and again must go on.
-        age = seconds(stamp) - seconds(found.header.stamp)
-        if found.header.stamp != Time().to_msg() and age > self._guard.config.source_timeout:
-            self._report(f"the transform from {camera_frame!r} to {self._base_frame!r} is {age:.2f} s old")
-            return None
-        return mount
 
     def _on_command(self, message: Twist) -> None:
         raw = Velocity(message.linear.x, message.angular.z)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from palletjack_detection.guard import GuardConfig
-from palletjack_detection.nodes.parameters import ParameterSpec
+from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 _DEFAULT = GuardConfig()
 BEHAVIOUR = (

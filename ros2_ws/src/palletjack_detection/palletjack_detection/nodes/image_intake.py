@@ -65,9 +65,13 @@ class ImageIntake:
         self._thread = threading.Thread(target=self._receive, name="images", daemon=True)
         self._thread.start()
 
-    def take(self, due: float) -> bytes | None:
+    def take(self, due: Callable[[], float]) -> bytes | None:
         """Wait until ``due`` (time.monotonic) and for an image; the newest one, or None once closed."""
         return self._slot.take() if self._slot.wait_until(due) else None
+
+    def wake(self) -> None:
+        """Let ``take`` ask again when it is due."""
+        self._slot.wake()
 
     def why_silent(self) -> str:
         """What the publishers of the topic have to do with no image coming in."""

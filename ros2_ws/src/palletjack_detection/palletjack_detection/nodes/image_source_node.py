@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -28,6 +29,9 @@ from palletjack_detection.nodes.parameters import declare
 from palletjack_detection.nodes.source_parameters import PARAMETERS
 
 DEFAULT_RATE_HZ = 10.0
+# An engine that is built first takes longer; then the images are not waited for.
+LONGEST_WAIT_S = 60.0
+LAST_ANSWER_S = 1.0
 
 
 class ImageSourceNode(Node):
@@ -82,6 +86,7 @@ class ImageSourceNode(Node):
     def _run(self) -> None:
         period = 1.0 / self._rate()
         try:
+            self._wait_for_listeners()
             while not self._stop.is_set():
                 due = time.monotonic()
                 for frame in self._lap():
@@ -91,6 +96,9 @@ class ImageSourceNode(Node):
                     if self._stop.wait(max(0.0, due - time.monotonic())):
                         return
                 if not self._settings["loop"]:
+                    self._images.wait_for_all_acked(Duration(seconds=5.0))
+                    # Who answers the last image needs a moment for it, before a launch ends with this node.
+                    self._stop.wait(LAST_ANSWER_S if self._settings["wait_for_listeners"] else 0.0)
                     return
         except (FrameSourceError, ImageFileError) as error:
             self.exit_code = 1
@@ -101,6 +109,23 @@ class ImageSourceNode(Node):
                 self.get_logger().fatal(f"{type(error).__name__}: {error}")
         finally:
             self.context.try_shutdown()
+
+    def _wait_for_listeners(self) -> None:
+        """Hold the first image back until as many listen as are expected; after a while go on without."""
+        expected = self._settings["wait_for_listeners"]
+        began = time.monotonic()
+        while self._images.get_subscription_count() < expected:
+            if self._stop.wait(0.05):
+                return
+            self.get_logger().info(
+                f"waiting for {expected} to listen to {self._images.topic_name}", throttle_duration_sec=5.0
+            )
+            if time.monotonic() - began > LONGEST_WAIT_S:
+                self.get_logger().warning(
+                    f"{self._images.get_subscription_count()} of {expected} listen to "
+                    f"{self._images.topic_name} after {LONGEST_WAIT_S:g} s: begins without the others"
+                )
+                return
 
     def _publish(self, rgb: Frame) -> None:
         height, width = rgb.shape[:2]

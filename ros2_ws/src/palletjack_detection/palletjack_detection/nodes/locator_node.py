@@ -6,6 +6,8 @@ that is registered to the camera's. All thinking is in ``palletjack_detection.lo
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from dataclasses import fields
 from typing import Any
@@ -18,60 +20,29 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
-from tf2_ros import Buffer, TransformException, TransformListener
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from palletjack_detection.ground_range import CameraModel, CameraMount
 from palletjack_detection.location import Location, LocationSettings, locate
-from palletjack_detection.nodes.camera_messages import (
-    camera_from_message,
-    depth_from_message,
-    mount_from_transform,
-)
+from palletjack_detection.nodes.camera_messages import camera_from_message, depth_from_message
+from palletjack_detection.nodes.camera_transforms import CameraTransforms, NoTransform
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.location_messages import Located, locations_to_markers, locations_to_message
-from palletjack_detection.nodes.parameters import ParameterSpec, declare, first_problem
+from palletjack_detection.nodes.locator_parameters import PARAMETERS, SETTINGS
+from palletjack_detection.nodes.parameters import declare, first_problem
 from palletjack_detection.nodes.stamps import seconds
 
 DIAGNOSTICS_PERIOD_S = 1.0
 DEPTH_HISTORY = 10
 # Depth and colour of one exposure: half a frame at 30 Hz.
 SAME_EXPOSURE_S = 0.017
-
-_DEFAULT = LocationSettings()
-_SETTINGS = (
-    ParameterSpec(
-        "edge_sigma_px", _DEFAULT.edge_sigma_px, "Standard deviation of a box's edges, pixels.", 0.1, 100.0
-    ),
-    ParameterSpec("depth_sigma_m", _DEFAULT.depth_sigma_m, "Noise of the depth camera, m.", 0.0, 5.0),
-    ParameterSpec(
-        "depth_sigma_share", _DEFAULT.depth_sigma_share, "Its noise as a share of the distance.", 0.0, 1.0
-    ),
-    ParameterSpec(
-        "object_depth_m",
-        _DEFAULT.object_depth_m,
-        "Extent of an object along the line of sight, which one view does not show, m.",
-        0.0,
-        10.0,
-    ),
-    ParameterSpec("max_range_m", _DEFAULT.max_range_m, "Farther objects are not placed, m.", 0.5, 500.0),
-)
-PARAMETERS = (
-    ParameterSpec(
-        "base_frame", "base_link", "The robot's frame: x forward, origin on the floor.", fixed=True
-    ),
-    ParameterSpec(
-        "depth_topic",
-        "",
-        "Depth image registered to the camera's (16UC1 or 32FC1); empty: places come from the floor.",
-        fixed=True,
-    ),
-    *_SETTINGS,
-)
+DEPTH_SILENCE_S = 2.0
+LOOK_AGAIN_S = 0.02
+# More detections than these do not wait for their transform.
+WAITING_DETECTIONS = 10
 
 
 class LocatorNode(Node):
@@ -87,23 +58,28 @@ class LocatorNode(Node):
         self._settings = _settings(settings)
         self._camera: CameraModel | None = None
         self._depths: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=DEPTH_HISTORY)
+        self._waiting: deque[tuple[float, Detection2DArray]] = deque()
+        self._transform_wait: float = settings["transform_wait"]
+        self._max_transform_age: float = settings["max_transform_age"]
         self._trouble = "no detections yet"
         # Of its own, for detections come and go between two calibrations.
         self._calibration_trouble = ""
-        self._counts = {"messages": 0, "placed": 0, "not_placed": 0, "by_depth": 0}
-        self._transforms = Buffer()
-        self._listener = TransformListener(self._transforms, self)
+        self._depth_trouble = ""
+        self._depth_heard = -math.inf
+        self._depth_topic: str = settings["depth_topic"]
+        self._counts = {"messages": 0, "placed": 0, "not_placed": 0, "by_depth": 0, "late_transforms": 0}
+        self._transforms = CameraTransforms(self, self._base_frame)
         self._places = self.create_publisher(Detection3DArray, "detections_3d", 10)
         self._markers = self.create_publisher(MarkerArray, "markers", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         self.create_subscription(CameraInfo, "camera_info", self._on_camera_info, sensor)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
-        if settings["depth_topic"]:
-            self.create_subscription(Image, settings["depth_topic"], self._on_depth, sensor)
-        self.create_timer(
-            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        if self._depth_topic:
+            self.create_subscription(Image, self._depth_topic, self._on_depth, sensor)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        self.create_timer(LOOK_AGAIN_S, self._work_off, clock=steady)
         self.add_on_set_parameters_callback(self._change_parameters)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -115,13 +91,44 @@ class LocatorNode(Node):
             self.get_logger().warning(self._calibration_trouble, throttle_duration_sec=2.0)
 
     def _on_depth(self, message: Image) -> None:
+        self._depth_heard = time.monotonic()
         try:
             self._depths.append((seconds(message.header.stamp), depth_from_message(message)))
         except ValueError as error:
-            self._report(str(error))
+            self._depth_trouble = f"depth not used: {error}"
+            self.get_logger().warning(self._depth_trouble, throttle_duration_sec=2.0)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        """Answer every message, an empty one too, so that nobody waits for what will not come."""
+        stamp = seconds(message.header.stamp)
+        self._transforms.hear(stamp)
+        if self._waiting and stamp < seconds(self._waiting[-1][1].header.stamp):
+            # Time began anew: what waits is of the time before.
+            self._work_off(force=True)
+        self._waiting.append((time.monotonic(), message))
+        self._work_off()
+
+    def _work_off(self, force: bool = False) -> None:
+        """Answer detections in their order, each once its transform is there or has been waited for."""
+        while self._waiting:
+            since, message = self._waiting[0]
+            waited = force or len(self._waiting) > WAITING_DETECTIONS
+            waited = waited or time.monotonic() - since >= self._transform_wait
+            if not waited and not self._transform_is_there(message):
+                return
+            self._waiting.popleft()
+            self._answer(message)
+
+    def _transform_is_there(self, message: Detection2DArray) -> bool:
+        if self._camera is None or not message.detections:
+            return True  # nothing is to be placed
+        try:
+            self._transforms.at(message.header.frame_id, message.header.stamp)
+        except NoTransform:
+            return False
+        return True
+
+    def _answer(self, message: Detection2DArray) -> None:
+        """Answer a message, an empty one too, so that nobody waits for what will not come."""
         self._counts["messages"] += 1
         self._trouble = ""
         found: list[Located] = []
@@ -161,28 +168,38 @@ class LocatorNode(Node):
             self._counts["by_depth"] += 1
 
     def _mount(self, camera_frame: str, stamp: Any) -> CameraMount | None:
-        """The camera's place at the image's time, or the newest known where that is not to be had."""
-        for when in (Time.from_msg(stamp), Time()):
-            try:
-                return mount_from_transform(
-                    self._transforms.lookup_transform(self._base_frame, camera_frame, when)
-                )
-            except TransformException as error:
-                problem = str(error)
-            except ValueError as error:
-                problem = str(error)
-                break
-        self._report(f"no transform from {camera_frame!r} to {self._base_frame!r}: {problem}")
-        return None
+        """The camera's place at the image's time, or the newest known where that is near enough."""
+        try:
+            return self._transforms.at(camera_frame, stamp)
+        except NoTransform:
+            self._counts["late_transforms"] += 1
+        try:
+            return self._transforms.newest(camera_frame, stamp, self._max_transform_age)
+        except NoTransform as error:
+            self._report(f"detections not placed: {error}")
+            return None
 
     def _depth_at(self, stamp: float) -> NDArray[np.float32] | None:
+        if not self._depth_topic:
+            return None
         near = [item for item in self._depths if abs(item[0] - stamp) <= SAME_EXPOSURE_S]
-        return min(near, key=lambda item: abs(item[0] - stamp))[1] if near else None
+        if near:
+            self._depth_trouble = ""
+            return min(near, key=lambda item: abs(item[0] - stamp))[1]
+        if time.monotonic() - self._depth_heard > DEPTH_SILENCE_S:
+            self._depth_trouble = f"no depth image on {self._depth_topic}: places come from the floor"
+        elif self._depths:
+            off = min(abs(item[0] - stamp) for item in self._depths)
+            self._depth_trouble = (
+                f"no depth image of the camera's time: the nearest is {1e3 * off:.0f} ms off, over "
+                f"{1e3 * SAME_EXPOSURE_S:.0f} ms; places come from the floor"
+            )
+        return None
 
     def _change_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         if problem := first_problem(PARAMETERS, changes):
             return SetParametersResult(successful=False, reason=problem)
-        values = {spec.name: self.get_parameter(spec.name).value for spec in _SETTINGS}
+        values = {spec.name: self.get_parameter(spec.name).value for spec in SETTINGS}
         values.update({change.name: change.value for change in changes if change.name in values})
         self._settings = _settings(values)
         return SetParametersResult(successful=True)
@@ -194,7 +211,7 @@ class LocatorNode(Node):
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        trouble = "; ".join(filter(None, (self._trouble, self._calibration_trouble)))
+        trouble = "; ".join(filter(None, (self._trouble, self._calibration_trouble, self._depth_trouble)))
         message.status.append(
             DiagnosticStatus(
                 level=DiagnosticStatus.WARN if trouble else DiagnosticStatus.OK,

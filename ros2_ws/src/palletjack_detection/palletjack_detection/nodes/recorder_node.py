@@ -32,33 +32,16 @@ from palletjack_detection.nodes.drawn_boxes import (
     boxes_to_markers,
 )
 from palletjack_detection.nodes.lifetime import StartupError, run_node
-from palletjack_detection.nodes.parameters import ParameterSpec, declare
+from palletjack_detection.nodes.parameters import declare
+from palletjack_detection.nodes.recorder_parameters import PARAMETERS
 
 LOOK_FOR_TOPICS_S = 0.5
+KEEP_WHAT_CAME_S = 1.0
 DEPTH = 50
 MEGABYTE = 1_000_000
 # Topics of a simulator that tells the truth have this in their names.
 GROUND_TRUTH = "ground_truth"
 BAG_VERSION: Literal[9] = 9
-DEFAULT_TOPICS = (
-    "image,camera_info,detections,tracked_detections,detections_3d,markers,detections_image,"
-    "/tf,/tf_static,/odom,/cmd_vel,/cmd_vel_raw,/diagnostics"
-)
-PARAMETERS = (
-    ParameterSpec("output", "", "Folder of the bag; it must not be there yet.", fixed=True),
-    ParameterSpec(
-        "started_again",
-        False,
-        "Where the folder is there, record into one beside it, named output_2 and so on.",
-        fixed=True,
-    ),
-    ParameterSpec(
-        "topics", DEFAULT_TOPICS, "Topics to record, separated by commas; each once it is there.", fixed=True
-    ),
-    ParameterSpec(
-        "max_megabytes", 4000, "Recording ends at this size of the messages, MB.", 1, 1_000_000, fixed=True
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -95,12 +78,27 @@ class RecorderNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        self.create_timer(KEEP_WHAT_CAME_S, self._keep_what_came, clock=steady)
+        self.exit_code = 0
         self._look_for_topics()
 
     def destroy_node(self) -> None:
         """Close the bag, then take the node apart."""
-        self._bag.close()
+        try:
+            self._bag.close()
+        except OSError as error:
+            self.exit_code = 1
+            self.get_logger().fatal(
+                f"{self._bag.path}: its index cannot be written: {error}; `mcap recover` makes one"
+            )
         super().destroy_node()
+
+    def _keep_what_came(self) -> None:
+        """What came so far is on the disk then, should this process be killed."""
+        try:
+            self._bag.flush()
+        except OSError as error:
+            self._report(f"{self._bag.path}: cannot be written: {error}")
 
     def _look_for_topics(self) -> None:
         types = dict(self.get_topic_names_and_types())
@@ -205,12 +203,15 @@ class Bag:
             ) from error
         if path.exists():
             raise StartupError(f"parameter output: expected a folder that is not there yet, found {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self.annotator = Annotator(self._types)
         self._writer: Any = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer.open()
+        except OSError as error:
+            raise StartupError(f"parameter output: {path} cannot be made: {error}") from error
         self._connections: dict[str, Any] = {}
 
     def add_topic(self, topic: str, type_name: str) -> None:
@@ -222,6 +223,13 @@ class Bag:
     def write(self, topic: str, time_ns: int, data: bytes) -> None:
         """Append one serialized message."""
         self._writer.write(self._connections[topic], time_ns, data)
+
+    def flush(self) -> None:
+        """Hand what was written to the system. The library keeps up to a megabyte to itself."""
+        storage = getattr(self._writer, "storage", None)
+        if storage is not None and storage.chunk.bio.tell():
+            storage.close_chunk()
+            storage.bio.flush()
 
     def close(self) -> None:
         """Write the index and close; a second call does nothing."""

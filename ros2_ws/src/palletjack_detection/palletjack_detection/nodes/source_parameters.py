@@ -25,6 +25,13 @@ PARAMETERS = (
     _rate("Images in a second; 0: as the video says, else 10."),
     _fixed("loop", True, "Start again after the last frame; false: the node then ends."),
     _fixed(
+        "wait_for_listeners",
+        0,
+        "Hold the first image back until so many listen to the images, for a minute at most.",
+        0,
+        100,
+    ),
+    _fixed(
         "horizontal_fov",
         70.0,
         "Angle that the made camera_info states, degrees; a file does not tell it.",

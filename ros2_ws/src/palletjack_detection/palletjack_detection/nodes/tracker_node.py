@@ -15,36 +15,9 @@ from vision_msgs.msg import Detection2DArray
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_with_order
-from palletjack_detection.nodes.parameters import ParameterSpec, declare
+from palletjack_detection.nodes.parameters import declare
+from palletjack_detection.nodes.tracker_parameters import PARAMETERS
 from palletjack_detection.tracking import UNTRACKED, Tracker, TrackerSettings, TrackingError
-
-_DEFAULT = TrackerSettings()
-PARAMETERS = (
-    ParameterSpec(
-        "start_score",
-        _DEFAULT.start_score,
-        "A detection from this score starts a track; lower ones only continue one.",
-        0.1,
-        1.0,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "max_iou_distance",
-        _DEFAULT.max_iou_distance,
-        "1 - IoU up to which a detection continues a track.",
-        0.0,
-        1.0,
-        fixed=True,
-    ),
-    ParameterSpec(
-        "memory_s",
-        _DEFAULT.memory_s,
-        "An unseen object keeps its id for this long, s.",
-        0.1,
-        60.0,
-        fixed=True,
-    ),
-)
 
 
 class TrackerNode(Node):

@@ -18,17 +18,15 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
 from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
-from palletjack_detection.nodes.image_parameters import IMAGE_INPUT
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import rgb_to_message
-from palletjack_detection.nodes.parameters import ParameterSpec, declare
+from palletjack_detection.nodes.parameters import declare
+from palletjack_detection.nodes.visualizer_parameters import PARAMETERS
 
 IMAGES_KEPT = 30
+# Of what is kept for detections to come; at least one image is, however large.
+BYTES_KEPT = 100_000_000
 RATE_WINDOW = 30
-PARAMETERS = (
-    *IMAGE_INPUT,
-    ParameterSpec("max_rate_hz", 10.0, "Draw at most this many images in a second.", 0.1, 240.0),
-)
 Stamp = tuple[int, int]
 
 
@@ -49,13 +47,19 @@ class VisualizerNode(Node):
         self._publisher = self.create_publisher(Image, "detections_image", 2)
         sensor = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
         compressed = settings["image_transport"] == "compressed"
-        topic = settings["image_topic"] + ("/compressed" if compressed else "")
+        # A remapping is of the image's topic, not of the compressed one beside it.
+        topic = self.resolve_topic_name(settings["image_topic"]) + ("/compressed" if compressed else "")
         self.create_subscription(CompressedImage if compressed else Image, topic, self._on_image, sensor)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Detection3DArray, "detections_3d", self._on_places, 10)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
+        if not self._publisher.get_subscription_count():
+            self._images.clear()  # nobody looks
+            return
         _keep(self._images, _stamp(message), message, IMAGES_KEPT)
+        while len(self._images) > 1 and sum(len(item.data) for item in self._images.values()) > BYTES_KEPT:
+            self._images.popitem(last=False)
 
     def _on_detections(self, message: Detection2DArray) -> None:
         self._times.append(self._clock.now().nanoseconds * 1e-9)
@@ -74,6 +78,11 @@ class VisualizerNode(Node):
         image = self._images.pop(_stamp(message), None)
         now = self._clock.now().nanoseconds * 1e-9
         period = 1.0 / self.get_parameter("max_rate_hz").value
+        if image is None and self._images and _stamp(message) < next(iter(self._images)):
+            self.get_logger().warning(
+                f"detections come after more than {len(self._images)} newer images: none is drawn",
+                throttle_duration_sec=5.0,
+            )
         if image is None or not self._publisher.get_subscription_count() or now - self._last_drawn < period:
             return
         self._last_drawn = now
