@@ -177,7 +177,11 @@ def test_evaluate_and_predict_with_scoring_agree(tiny: Path, images: Path, tmp_p
     call("predict", "--model", tiny, "--images", images, "--out", out)
     direct = call("evaluate", "--model", tiny, "--data", data, "--no-report")[1]
     from_file = call("evaluate", "--predictions", out, "--data", data, "--threshold", 0.3, "--no-report")
-    assert from_file[1] == direct
+    scores = json.loads(direct)
+    ran = scores.pop("ran")
+    assert (ran["model"], ran["precision"], ran["backend"]) == ("tiny", "fp32", "onnxruntime")
+    assert ran["provider"] == "CPUExecutionProvider"
+    assert json.loads(from_file[1]) == scores
     code, _, stderr = call("evaluate", "--data", data)
     assert (code, "expected --model or --predictions, found neither" in stderr) == (1, True)
 

@@ -160,6 +160,55 @@ def test_a_recorder_that_is_started_again_records_beside_its_first_bag(
     assert (bag / "bag.mcap").read_bytes() == b"cut off"
 
 
+def test_a_recorder_that_is_killed_leaves_what_came_before(
+    graph_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Its diagnostics, which come once a second, are recorded by itself."""
+    from mcap.stream_reader import StreamReader
+
+    bag = tmp_path / "bag"
+    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
+    words = ["--ros-args", "-p", f"output:={bag}", "-p", "topics:=/diagnostics"]
+    node = subprocess.Popen(
+        [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
+        env=graph_environment,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 40.0
+        while time.monotonic() < deadline:
+            files = list(bag.glob("*.mcap"))
+            if files and files[0].stat().st_size > 3000:
+                break
+            time.sleep(0.2)
+    finally:
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait(timeout=10)
+    (file,) = bag.glob("*.mcap")
+    names = []
+    with file.open("rb") as stream, contextlib.suppress(Exception):  # it ends where it was cut off
+        for record in StreamReader(stream, skip_magic=False).records:
+            names.append(type(record).__name__)
+    assert names.count("Message") >= 2
+    assert "Channel" in names
+
+
+def test_a_bag_that_cannot_be_made_is_refused_in_a_sentence(graph_environment: dict[str, str]) -> None:
+    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
+    words = ["--ros-args", "-p", "output:=/proc/no/bag"]
+    done = subprocess.run(
+        [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
+        env=graph_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "parameter output: /proc/no/bag cannot be made" in said
+    assert "Traceback" not in said
+
+
 def test_rviz_and_foxglove_show_topics_that_the_nodes_publish() -> None:
     import yaml
 

@@ -49,12 +49,12 @@ for number in range(3):
     while len(heard) <= number:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-newest = parse_image(intake.take(0.0)).width
+newest = parse_image(intake.take(lambda: 0.0)).width
 begin = time.monotonic()
 intake.close()
 took = time.monotonic() - begin
 print(json.dumps({"failed": failed, "replaced": heard, "newest": newest, "closing_s": took,
-                  "after": intake.take(0.0)}))
+                  "after": intake.take(lambda: 0.0)}))
 rclpy.shutdown()
 spinner.join()
 """

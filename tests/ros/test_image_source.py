@@ -98,10 +98,29 @@ def test_the_pattern_arrives_with_a_camera_info_of_each_stamp(
 def test_a_video_goes_through_the_detector_and_its_end_ends_the_launch(
     main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
 ) -> None:
+    from rosbags.highlevel import AnyReader
+
     words = (f"video:={write_video(tmp_path / 'a.avi', 60)}", f"model:={tiny_model}")
-    launch = start_launch(main_graph_environment, tmp_path / "log", *DETECT, "camera:=video", *words)
-    assert launch.wait(timeout=60.0) == 0, launch.text()
-    assert launch.text().count("process has finished cleanly") == 2
+    bag = (f"record_to:={tmp_path / 'bag'}", "record:=true")
+    launch = start_launch(main_graph_environment, tmp_path / "log", *DETECT, "camera:=video", *words, *bag)
+    assert launch.wait(timeout=90.0) == 0, launch.text()
+    assert launch.text().count("process has finished cleanly") == 3
+    # The first image waits for the detector and the recorder, and the end for the last answer.
+    with AnyReader([tmp_path / "bag"]) as reader:
+        counts = {item.topic: item.msgcount for item in reader.connections}
+        stamps = {
+            topic: [
+                reader.deserialize(data, item.msgtype).header.stamp
+                for item, _, data in reader.messages([c for c in reader.connections if c.topic == topic])
+            ]
+            for topic in ("/image", "/detections")
+        }
+    assert counts["/image"] >= 55
+    # A busy machine answers fewer, but from the beginning on.
+    assert counts["/detections"] >= 10
+    first = stamps["/detections"][0]
+    assert first in stamps["/image"][:20]
+    assert stamps["/detections"][-1] == stamps["/image"][-1]
 
 
 @pytest.mark.ros

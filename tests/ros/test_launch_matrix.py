@@ -95,7 +95,7 @@ def expander(
     )
     # Where the launch looks for it, TensorRT's Python package is found.
     (prefix / "python" / "tensorrt").mkdir(parents=True)
-    (prefix / "python" / "tensorrt" / "__init__.py").write_text("")
+    (prefix / "python" / "tensorrt" / "__init__.py").write_text("raise ImportError('no library here')\n")
     environment["PYTHONPATH"] = f"{environment.get('PYTHONPATH', '')}:{prefix / 'python'}"
     with LaunchExpander(ros_python(environment), environment) as running:
         yield running

@@ -131,6 +131,20 @@ def test_what_a_report_is_for_is_refused_without_one(annotated: Path, tmp_path: 
     assert f"--no-report: expected no {option}" in result.output
 
 
+def test_data_without_an_object_gets_its_numbers_and_its_page(tmp_path: Path) -> None:
+    """A folder of negatives: there is no recall to speak of, but every false alarm is to be seen."""
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "annotations.json").write_text(json.dumps({"images": {"a.png": {"boxes": []}}}))
+    alarms = tmp_path / "alarms.json"
+    alarms.write_text(json.dumps({"a.png": [[10, 10, 60, 60, 0.9]]}))
+    report = tmp_path / "report"
+    evaluate(tmp_path / "annotations.json", "--predictions", str(alarms), "--report", str(report))
+    scores = json.loads((report / "report.json").read_text())
+    assert (scores["at_threshold"]["fp"], scores["boxes"], scores["intervals_95"]) == (1, 0, {})
+    assert "0 found, 0 missed, 1 false alarm" in (report / "index.html").read_text()
+
+
 def test_of_many_images_those_with_most_mistakes_are_shown_in_order() -> None:
     mistakes = [(0, 1), (2, 2), (0, 0), (0, 3), (1, 0)]
     counts = [FrameCounts(str(k), 1, missed, alarms) for k, (missed, alarms) in enumerate(mistakes)]

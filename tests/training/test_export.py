@@ -162,3 +162,27 @@ def test_bad_weights_files_are_named(tmp_path: Path, weights: Weights) -> None:
     state = {name: tensor for name, tensor in weights.state.items() if name != "coverage.bias"}
     with pytest.raises(WeightsError, match=r"weights of another network.*coverage\.bias"):
         export_model(Weights(weights.config, state), tmp_path / "model", "mine")
+
+
+def test_no_network_of_the_model_before_stays(tmp_path: Path, weights: Weights) -> None:
+    """DeepStream would go on with its INT8 network, and nobody see that it is another."""
+    out = tmp_path / "model"
+    (out / "deepstream").mkdir(parents=True)
+    for name in ("model_int8.onnx", "model_int8_cpu.onnx", "model_fp16.onnx", "cal.json"):
+        (out / name).write_bytes(b"of another model")
+    for name in ("config_infer_primary.txt", "config_infer_primary_fp32.txt", "labels.txt"):
+        (out / "deepstream" / name).write_text("onnx-file=../model_int8.onnx")
+    (out / "README.md").write_text("mine")
+    export_model(weights, out, "mine")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
+        "deepstream",
+        "model.json",
+        "model.onnx",
+    ]
+    assert sorted(path.name for path in (out / "deepstream").iterdir()) == [
+        "config_infer_primary.txt",
+        "labels.txt",
+    ]
+    assert "onnx-file=../model.onnx" in (out / "deepstream/config_infer_primary.txt").read_text()
+    assert (out / "deepstream/labels.txt").read_text().split() == list(weights.config.classes)

@@ -268,6 +268,24 @@ def test_a_time_limit_ends_the_run_with_the_rate_annealed(tmp_path: Path, write_
     assert float(rows[-1]["learning_rate"]) == pytest.approx(0.01 * 2e-3)
 
 
+def test_a_run_that_is_resumed_at_its_end_leaves_its_result(tmp_path: Path, write_frames: Callable) -> None:
+    """Killed after the last checkpoint and before weights.pt, which the next stage of a pipeline needs."""
+    write_frames(tmp_path / "set", 4)
+    request = RunRequest((tmp_path / "set",), tmp_path / "run")
+    run_training(small("trainer.steps=2"), request)
+    result = tmp_path / "run/weights.pt"
+    wanted = load_weights(result)
+    result.unlink()
+    run_training(small("trainer.steps=2"), replace(request, resume=True))
+    found = load_weights(result)
+    for name, tensor in wanted.state.items():
+        torch.testing.assert_close(found.state[name], tensor, rtol=0, atol=1e-3, msg=name)
+    assert found.provenance["steps"] == 2
+
+    with pytest.raises(TrainingError, match=r"last\.ckpt: has 2 steps: expected trainer\.steps of more"):
+        run_training(small("trainer.steps=1"), replace(request, resume=True))
+
+
 def test_a_diverged_run_stops_and_keeps_the_last_good_checkpoint(
     tmp_path: Path, write_frames: Callable
 ) -> None:

@@ -89,6 +89,8 @@ def train(
     results = compare_with_expected(settings, summary["validation"])
     for result in results:
         typer.echo(str(result), err=True)
+    if not require_expected and not all(result.good for result in results):
+        typer.echo("what is expected is of the data that the configuration names; yours may differ", err=True)
     if require_expected and not all(result.good for result in results):
         typer.echo("error: --require-expected: an expected number was not reached", err=True)
         raise typer.Exit(1)
@@ -132,7 +134,9 @@ def export(
 ) -> None:
     """Export trained weights as a model folder (model.onnx, model.json), checked in ONNX Runtime.
 
-    Example: `palletjack export --checkpoint out/run/weights.pt --out models/palletjack_lite`
+    A model in OUT is replaced with all its networks and settings, once the new one is checked.
+
+    Example: `palletjack export --checkpoint out/run/weights.pt --out out/model`
     """
     from palletjack_detection.model_folder import ModelFolderError
     from palletjack_training.export import ExportError, export_model

@@ -158,6 +158,14 @@ def evaluate(
             assert detector is not None
             seen = _score_views(detector, truth, threshold, seed, _class_id(detector, chosen))
             judged = replace(judged, scores={**judged.scores, "views": seen})
+        if detector is not None and predictions is None:
+            ran = {
+                "model": detector.spec.name,
+                "precision": detector.precision,
+                "backend": detector.backend,
+                "provider": detector.engine.provider,
+            }
+            judged = replace(judged, scores={**judged.scores, "ran": ran})
         typer.echo(json.dumps({k: v for k, v in judged.scores.items() if k != "intervals_95"}, indent=2))
         if report is not None:
             other = None

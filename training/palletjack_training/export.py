@@ -19,11 +19,12 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from palletjack_detection.model_folder import ModelSpec, write_model_folder
+from palletjack_detection.model_folder import ONNX_NAME, VARIANTS, ModelSpec, write_model_folder
 from palletjack_training.backbones.conv_norm import ConvNorm
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.compression.rounding import QuantizationError
 from palletjack_training.config import TrainingConfig
+from palletjack_training.deepstream import for_tensorrt, write_deepstream
 from palletjack_training.model_spec import BOXES_NAME, COVERAGE_NAME, INPUT_NAME, model_spec
 from palletjack_training.network import DetectNet, ExportableDetectNet
 from palletjack_training.onnx_graph import OPSET, export_graph
@@ -91,7 +92,21 @@ def export_model(
         spec = write_model_folder(spec, path, out)
     # Ranges of a network that lay here before are not those of this one.
     (out / CALIBRATION_NAME).unlink(missing_ok=True)
+    _renew_the_rest(spec, out)
     return ExportResult(spec, coverage, boxes)
+
+
+def _renew_the_rest(spec: ModelSpec, out: Path) -> None:
+    """Remove networks of a model that lay in ``out`` before, and describe the new one to DeepStream."""
+    named = {ONNX_NAME, *(variant.file for variant in spec.variants.values())}
+    for variant in VARIANTS:
+        if (name := f"model_{variant}.onnx") not in named:
+            (out / name).unlink(missing_ok=True)
+    folder = out / "deepstream"
+    if folder.is_dir():
+        for path in folder.glob("config_infer*.txt"):
+            path.unlink()
+        write_deepstream(out, spec, for_tensorrt(spec), folder)
 
 
 def _compare_or_refuse(
@@ -134,6 +149,7 @@ def _write_quantized(
         stamp_file(path, spec, "int8")
     spec = write_model_folder(replace(spec, precision="int8"), files.plain, out, files.variants)
     write_calibration(files.scales, out / CALIBRATION_NAME)
+    _renew_the_rest(spec, out)
     return ExportResult(spec, coverage, boxes, differences)
 
 

@@ -52,7 +52,7 @@ from palletjack_training.schedule import Progress
 from palletjack_training.several_devices import ProcessError, device_count, run_processes
 from palletjack_training.stopping import ctrl_c_ends_between_steps
 from palletjack_training.training_data import TrainingData, open_training_data, other_frames
-from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights
+from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights, save_weights
 
 _FINISH_SECONDS = 10.0
 _STREAMING_WORKERS = 8
@@ -133,6 +133,11 @@ def _train(
     elif origin is not None and origin.folded:
         _restore_normalization(network, config, data)
     start, spent = (0, 0.0) if checkpoint is None else _position(checkpoint)
+    if request.time_limit is None and start > config.trainer.steps:
+        raise TrainingError(
+            f"{checkpoint}: has {start} steps: expected trainer.steps of more to go on, found "
+            f"{config.trainer.steps}"
+        )
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
     module.teacher = teacher
@@ -157,6 +162,10 @@ def _train(
     except TrainingError as error:
         kept = "unharmed" if (request.out / "last.ckpt").is_file() else "not written yet"
         raise TrainingError(f"{request.out}: {error}; {request.out / 'last.ckpt'} is {kept}") from error
+    result = request.out / "weights.pt"
+    if ranks.is_first and checkpoint is not None and not result.is_file():
+        # Stopped between its last step and its result: there was nothing left to train.
+        save_weights(load_weights(checkpoint), result)
     summary = {
         **module.weights().provenance,
         "best_validation": {"ap50": round(module.best.ap50, 4), "step": module.best.step}

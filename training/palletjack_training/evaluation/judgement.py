@@ -44,7 +44,7 @@ def judge(
 ) -> Judged:
     """Compute every number at the operating ``threshold``; intervals take seconds and need a seed.
 
-    Raises ValueError if intervals are wanted and no object is counted.
+    Where no object is counted there are no intervals: what false alarms there are can be seen all the same.
     """
     outcomes = match(truth.images, predictions)
     coco = [
@@ -60,5 +60,6 @@ def judge(
     }
     if intervals_seed is not None:
         rng = np.random.default_rng(intervals_seed)
-        scores["intervals_95"] = bootstrap_intervals(outcomes, threshold, rng)
+        counted = bool(outcomes.positives.sum())
+        scores["intervals_95"] = bootstrap_intervals(outcomes, threshold, rng) if counted else {}
     return Judged(title, predictions, outcomes, threshold, scores)

@@ -14,6 +14,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_topic_name import validate_topic_name
 
 from palletjack_detection.bringup.packages import PackageMissing, is_installed, require, version_of
@@ -54,6 +55,9 @@ def topics_of(given: Mapping[str, str], share: Path) -> dict[str, str]:
     for argument, topic in topics.items():
         try:
             validate_topic_name(topic)
+            if not topic.startswith("~"):
+                # Finds what the former leaves for later, as in "a//b".
+                validate_full_topic_name(topic if topic.startswith("/") else f"/{topic}")
         except InvalidTopicNameException as error:
             raise ValueError(
                 f"{argument}: expected a topic name that ROS allows, found {topic!r}: {error}"
