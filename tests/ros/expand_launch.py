@@ -128,6 +128,7 @@ def process(action: ExecuteProcess, context: LaunchContext) -> dict[str, Any]:
         "parameters": parameters,
         "remappings": dict(substituted),
         "respawn": bool(action._ExecuteLocal__respawn),
+        "respawn_delay": action._ExecuteLocal__respawn_delay,
         "environment": "PALLETJACK_END_WITH_PARENT" in environment(action, context),
         "prefix": bool(action.process_description.prefix),
         "lifecycle": type(action).__name__ == "LifecycleNode",

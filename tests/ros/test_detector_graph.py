@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from palletjack_detection.detector import Detector
-from tests.ros.environment import Launch, isolated, own_domain, ros_python, start_launch
+from tests.ros.environment import Launch, isolated, own_domain, ros_python, start_launch, start_node
 from tests.ros.graph_probe import Probe
 
 pytestmark = pytest.mark.ros
@@ -235,3 +235,54 @@ def test_compressed_images_are_detected_and_truncated_ones_refused(
             np.testing.assert_allclose(box, [200, 70, 330, 160], atol=3.0)
     finally:
         assert launch.stop() == 0
+
+
+def test_a_remapped_image_topic_is_remapped_for_compressed_images_too(
+    main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
+) -> None:
+    words = (
+        "-p",
+        f"model_dir:={tiny_model}",
+        "-p",
+        "image_transport:=compressed",
+        "-p",
+        "image_topic:=front",
+    )
+    remap = ("-r", "front:=image")
+    node = start_node(
+        main_graph_environment, tmp_path / "log", "palletjack_detector", "--ros-args", *words, *remap
+    )
+    jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture(), cv2.COLOR_RGB2BGR))[1].tobytes()
+    try:
+        with Probe(ros_python(main_graph_environment), main_graph_environment) as probe:
+            assert probe.ask("ready", timeout=40.0, compressed=True), node.text()
+            data = base64.b64encode(jpeg + bytes(4096)).decode()
+            probe.ask("publish_compressed", stamp=(1, 2), format="jpeg", data=data)
+            assert len(probe.detections((1, 2))["boxes"]) == 1
+        assert "images from /image/compressed" in node.text()
+    finally:
+        assert node.stop() == 0, node.text()
+
+
+def test_an_activation_that_fails_says_why(
+    main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
+) -> None:
+    words = ("--ros-args", "-p", f"model_dir:={tiny_model}", "-p", "image_topic:=/cam-1/image")
+    node = start_node(main_graph_environment, tmp_path / "log", "palletjack_detector", *words)
+    assert node.wait(timeout=40.0) == 1
+    assert "cam-1" in node.text()
+    assert "see the lines above" not in node.text()
+
+
+def test_an_empty_list_of_classes_is_all_of_them(
+    main_graph_environment: dict[str, str], tiny_model: Path, tmp_path: Path
+) -> None:
+    words = ("--ros-args", "-p", f"model_dir:={tiny_model}", "-p", "classes:=[]")
+    node = start_node(main_graph_environment, tmp_path / "log", "palletjack_detector", *words)
+    try:
+        with Probe(ros_python(main_graph_environment), main_graph_environment) as probe:
+            assert probe.ask("ready", timeout=40.0), node.text()
+            probe.publish(picture(), (1, 3))
+            assert len(probe.detections((1, 3))["boxes"]) == 1
+    finally:
+        assert node.stop() == 0, node.text()

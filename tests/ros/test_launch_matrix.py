@@ -486,6 +486,8 @@ def test_the_graph_of_every_release_keeps_its_contract(
     container = process(found, "component_container_mt")
     assert container["package"] == "rclcpp_components"
     assert container["respawn"]
+    # Discovery shows the services of a dead container for 10 s: components would be loaded into nothing.
+    assert container["respawn_delay"] > 10
 
 
 def test_the_contract_notices_what_is_wrong() -> None:

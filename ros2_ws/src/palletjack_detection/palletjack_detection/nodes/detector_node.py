@@ -17,6 +17,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterUninitializedException
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -98,22 +99,33 @@ class DetectorNode(ManagedNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model."""
         self._problem = ""
-        values = {spec.name: self.get_parameter(spec.name).value for spec in PARAMETERS}
+        try:
+            self._configure()
+        except Exception as error:  # rclpy would swallow it, and nobody learn why
+            known = isinstance(error, LOAD_ERRORS)
+            self._problem = str(error) if known else f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"not configured: {self._problem}")
+            self._release()
+            self._show_phase()
+            return FAILURE
+        return SUCCESS
+
+    def _configure(self) -> None:
+        values = {spec.name: self._parameter(spec.name) for spec in PARAMETERS}
         self._settings = values
         self._health.set_phase(OK, "Loading the model")
         self.get_logger().info("loading the model")
         try:
-            wanted = detector_settings(values, values["model_dir"], values["score_threshold"])
-            self._detector, build = load_ready(wanted)
-            self._detector.cluster_by(values["clustering"])
-            check_classes(values["classes"], self._detector)
-        except Exception as error:  # rclpy would swallow it, and nobody learn why
-            known = isinstance(error, LOAD_ERRORS)
-            self._problem = str(error) if known else f"{type(error).__name__}: {error}"
-            self._detector = None
-            self.get_logger().error(f"not configured: {error}")
-            self._show_phase()
-            return FAILURE
+            topic = self._topic()
+        except Exception as error:
+            name = values["image_topic"]
+            raise ValueError(
+                f"image_topic: expected a topic name that ROS allows, found {name!r}: {error}"
+            ) from error
+        wanted = detector_settings(values, values["model_dir"], values["score_threshold"])
+        self._detector, build = load_ready(wanted)
+        self._detector.cluster_by(values["clustering"])
+        check_classes(values["classes"], self._detector)
         self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
         if build:
             self._start_build(wanted)
@@ -121,9 +133,15 @@ class DetectorNode(ManagedNode):
         detector = self._detector
         self.get_logger().info(
             f"model {detector.spec.name} on {detector.engine.provider}, "
-            f"threshold {detector.score_threshold:.2f}, images from {self._topic()}"
+            f"threshold {detector.score_threshold:.2f}, images from {topic}"
         )
-        return SUCCESS
+
+    def _parameter(self, name: str) -> Any:
+        """The value of a parameter; None where it was given an empty list, which ROS takes for no value."""
+        try:
+            return self.get_parameter(name).value
+        except ParameterUninitializedException:
+            return None
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the images."""
