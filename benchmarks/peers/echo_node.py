@@ -47,7 +47,7 @@ class EchoNode(Node):
         self.get_logger().error(str(error))
 
     def _answer(self) -> None:
-        while (message := self._intake.take(0.0)) is not None:
+        while (message := self._intake.take(lambda: 0.0)) is not None:
             stamp = parse_image(message).stamp
             time = Time(sec=stamp.seconds, nanosec=stamp.nanoseconds)
             self._publisher.publish(Detection2DArray(header=Header(stamp=time, frame_id=stamp.frame_id)))
