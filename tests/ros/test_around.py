@@ -127,22 +127,31 @@ def check_bag(path: Path) -> None:
     assert list(path.glob("*.mcap"))
 
 
-def test_a_bag_is_never_written_over(graph_environment: dict[str, str], tmp_path: Path) -> None:
-    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
-    for value, message in (
-        (f"output:={tmp_path}", "expected a folder that is not there yet"),
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("{folder}", "expected a folder that is not there yet"),
         ("", "found none"),
-    ):
-        words = ["--ros-args", "-p", value] if value else []
-        done = subprocess.run(
-            [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
-            env=graph_environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 1
-        assert message in done.stdout + done.stderr
+        ("/proc/no/bag", "parameter output: /proc/no/bag cannot be made"),
+    ],
+)
+def test_a_bag_that_cannot_be_made_is_refused_in_a_sentence(
+    graph_environment: dict[str, str], tmp_path: Path, output: str, message: str
+) -> None:
+    """Nor is one ever written over."""
+    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
+    words = ["--ros-args", "-p", f"output:={output.format(folder=tmp_path)}"] if output else []
+    done = subprocess.run(
+        [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
+        env=graph_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_a_recorder_that_is_started_again_records_beside_its_first_bag(
@@ -191,22 +200,6 @@ def test_a_recorder_that_is_killed_leaves_what_came_before(
             names.append(type(record).__name__)
     assert names.count("Message") >= 2
     assert "Channel" in names
-
-
-def test_a_bag_that_cannot_be_made_is_refused_in_a_sentence(graph_environment: dict[str, str]) -> None:
-    ros2 = shutil.which("ros2", path=graph_environment["PATH"]) or "ros2"
-    words = ["--ros-args", "-p", "output:=/proc/no/bag"]
-    done = subprocess.run(
-        [ros2, "run", "palletjack_detection", "palletjack_recorder", *words],
-        env=graph_environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    said = done.stdout + done.stderr
-    assert "parameter output: /proc/no/bag cannot be made" in said
-    assert "Traceback" not in said
 
 
 def test_rviz_and_foxglove_show_topics_that_the_nodes_publish() -> None:

@@ -244,7 +244,11 @@ def test_the_bag_and_the_zed_start_with_what_they_need(
         ),
         ({"lifecycle": "always"}, "lifecycle"),
         ({"record": "true", "record_to": "/"}, "record_to: expected a folder that is not there yet, found /"),
-        ({"precision": "int8"}, "precision: expected auto or one of fp32, which tiny holds; found 'int8'"),
+        (
+            {"precision": "int8", "backend": "onnxruntime"},
+            "precision: expected auto or one of fp32, which tiny can run in here; found 'int8'",
+        ),
+        ({"precision": "fp16", "backend": "onnxruntime"}, "one of fp32, which tiny can run in here"),
         ({"backend": "tensorrt"}, "backend:=tensorrt needs the Python package tensorrt"),
         (
             {"image_topic": "/cam-1/image"},
@@ -290,6 +294,17 @@ def test_a_params_file_has_its_say_where_an_argument_is_left_alone(
         assert "error" not in bare.expand("detect.launch.py", **both, image_topic="/front/image")
     file.write_text("/**: [")
     assert "params_file: " in bare.expand("detect.launch.py", **both)["error"]
+
+
+def test_tensorrt_makes_half_precision_itself(expander: LaunchExpander, files: dict[str, str]) -> None:
+    wanted = {"backend": "tensorrt", "precision": "fp16"}
+    found = expander.expand("detect.launch.py", **wanted, **files)
+    assert process(found, "palletjack_detector")["parameters"]["precision"] == "fp16"
+    wanted["precision"] = "int8"
+    assert (
+        "expected auto or one of fp32, fp16"
+        in expander.expand("detect.launch.py", **wanted, **files)["error"]
+    )
 
 
 def test_a_track_starts_with_what_the_detector_publishes(bare: LaunchExpander, files: dict[str, str]) -> None:

@@ -51,12 +51,16 @@ def params_file(text: str, share: Path) -> str:
 def refuse_what_cannot_run(given: Mapping[str, str], spec: ModelSpec) -> None:
     """Raise ValueError or PackageMissing for a precision or a backend with which the node could only fail."""
     precision, backend = given["precision"], given["backend"]
-    if precision != "auto" and precision not in spec.precisions:
+    runtimes = [name for name in ("tensorrt", "tensorrt_rtx") if importlib.util.find_spec(name) is not None]
+    # TensorRT makes half precision itself.
+    made = ("fp16",) if backend != "onnxruntime" and runtimes else ()
+    possible = tuple(dict.fromkeys((*spec.precisions, *made)))
+    if precision != "auto" and precision not in possible:
         raise ValueError(
-            f"precision: expected auto or one of {', '.join(spec.precisions)}, which {spec.name} holds; "
+            f"precision: expected auto or one of {', '.join(possible)}, which {spec.name} can run in here; "
             f"found {precision!r}"
         )
-    if backend == "tensorrt" and importlib.util.find_spec("tensorrt") is None:
+    if backend == "tensorrt" and "tensorrt" not in runtimes:
         raise PackageMissing(
             "backend:=tensorrt needs the Python package tensorrt, which comes with JetPack, or: "
             "pip install tensorrt"

@@ -79,7 +79,8 @@ class LocatorNode(Node):
             self.create_subscription(Image, self._depth_topic, self._on_depth, sensor)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
-        self.create_timer(LOOK_AGAIN_S, self._work_off, clock=steady)
+        self._look_again = self.create_timer(LOOK_AGAIN_S, self._work_off, clock=steady)
+        self._look_again.cancel()  # until something waits
         self.add_on_set_parameters_callback(self._change_parameters)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -114,9 +115,12 @@ class LocatorNode(Node):
             waited = force or len(self._waiting) > WAITING_DETECTIONS
             waited = waited or time.monotonic() - since >= self._transform_wait
             if not waited and not self._transform_is_there(message):
+                if self._look_again.is_canceled():
+                    self._look_again.reset()
                 return
             self._waiting.popleft()
             self._answer(message)
+        self._look_again.cancel()
 
     def _transform_is_there(self, message: Detection2DArray) -> bool:
         if self._camera is None or not message.detections:
