@@ -65,6 +65,10 @@ def test_sixteen_bit_values_keep_their_upper_byte(bigendian: bool) -> None:
     np.testing.assert_array_equal(convert("bgr16", stored[..., ::-1], 0, is_bigendian=bigendian), rgb)
     mono = convert("mono16", stored[..., 0], 1, is_bigendian=bigendian)
     np.testing.assert_array_equal(mono, np.repeat(rgb[..., :1], 3, axis=2))
+    alpha = np.concatenate([stored, stored[..., :1]], axis=2).astype(stored.dtype)
+    np.testing.assert_array_equal(convert("rgba16", alpha, 5, is_bigendian=bigendian), rgb)
+    alpha = np.concatenate([stored[..., ::-1], stored[..., :1]], axis=2).astype(stored.dtype)
+    np.testing.assert_array_equal(convert("bgra16", alpha, 0, is_bigendian=bigendian), rgb)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,12 @@ def test_bayer_patterns_give_each_colour_its_own_channel(pattern: str) -> None:
     colour = {"r": 210, "g": 120, "b": 30}
     tile = np.array([colour[c] for c in pattern], np.uint8).reshape(2, 2)
     rgb = convert(f"bayer_{pattern}8", np.tile(tile, (6, 6)))
-    np.testing.assert_array_equal(rgb[2:-2, 2:-2], np.tile(np.array([210, 120, 30], np.uint8), (8, 8, 1)))
+    expected = np.tile(np.array([210, 120, 30], np.uint8), (8, 8, 1))
+    np.testing.assert_array_equal(rgb[2:-2, 2:-2], expected)
+    for order in ("<", ">"):
+        wide = np.tile((tile.astype(np.uint16) << 8) + 77, (6, 6)).astype(f"{order}u2")
+        rgb = convert(f"bayer_{pattern}16", wide, 4, is_bigendian=order == ">")
+        np.testing.assert_array_equal(rgb[2:-2, 2:-2], expected)
 
 
 def test_ros_arrays_are_read_without_a_copy_and_the_last_row_may_lack_its_padding() -> None:

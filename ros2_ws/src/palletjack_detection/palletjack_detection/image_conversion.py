@@ -71,6 +71,8 @@ _ENCODINGS: dict[str, _Encoding] = {
     "mono16": _sixteen_bit(1, cv2.COLOR_GRAY2RGB),
     "rgb16": _sixteen_bit(3, None),
     "bgr16": _sixteen_bit(3, cv2.COLOR_BGR2RGB),
+    "rgba16": _sixteen_bit(4, cv2.COLOR_RGBA2RGB),
+    "bgra16": _sixteen_bit(4, cv2.COLOR_BGRA2RGB),
     "yuv422": _colour(2, cv2.COLOR_YUV2RGB_UYVY),
     "uyvy": _colour(2, cv2.COLOR_YUV2RGB_UYVY),
     "yuv422_yuy2": _colour(2, cv2.COLOR_YUV2RGB_YUY2),
@@ -79,6 +81,10 @@ _ENCODINGS: dict[str, _Encoding] = {
     "bayer_bggr8": _colour(1, cv2.COLOR_BayerRG2RGB),
     "bayer_gbrg8": _colour(1, cv2.COLOR_BayerGR2RGB),
     "bayer_grbg8": _colour(1, cv2.COLOR_BayerGB2RGB),
+    "bayer_rggb16": _sixteen_bit(1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr16": _sixteen_bit(1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg16": _sixteen_bit(1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg16": _sixteen_bit(1, cv2.COLOR_BayerGB2RGB),
 }
 _NEED_EVEN_WIDTH = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 SUPPORTED_ENCODINGS = tuple(_ENCODINGS)
@@ -122,7 +128,7 @@ def image_to_rgb(
             f"found {len(buffer)}",
         )
     rows = np.lib.stride_tricks.as_strided(buffer, (height, row_bytes), (step, 1), writeable=False)
-    if known.bytes_per_pixel in (2, 6) and encoding.endswith("16") and not is_bigendian:
+    if encoding.endswith("16") and not is_bigendian:
         rows = np.ascontiguousarray(rows).view(np.uint16).byteswap().view(np.uint8)
     return np.ascontiguousarray(known.to_rgb(np.ascontiguousarray(rows), width, height))
 
