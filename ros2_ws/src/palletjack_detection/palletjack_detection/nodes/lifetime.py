@@ -25,6 +25,9 @@ class StartupError(RuntimeError):
     """A node cannot start; the message says what to change."""
 
 
+REFUSALS = (StartupError, InvalidParameterTypeException, InvalidParameterValueException)
+
+
 def end_with_parent(launch_pid: int) -> None:
     """Ask the kernel to send SIGTERM to this process when its parent ends (Linux only)."""
     if not sys.platform.startswith("linux"):
@@ -37,7 +40,8 @@ def end_with_parent(launch_pid: int) -> None:
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Make a node, spin it until SIGINT, SIGTERM or its own rclpy.shutdown(), and return the exit code.
 
-    0 after an orderly end; 1 where the node could not start. A node may set ``exit_code`` for another.
+    0 after an orderly end, which may come while it is still starting; 1 where the node could not start. A
+    node may set ``exit_code`` for another.
     """
     # A shell starts background jobs with SIGINT ignored; the launch system interrupts with SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,15 +49,21 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         end_with_parent(int(launch_pid))
     node: Node | None = None
     code = 0
+    initialized = False
     try:
         rclpy.init(args=args)
+        initialized = True
         node = make_node()
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (StartupError, InvalidParameterTypeException, InvalidParameterValueException) as error:
-        rclpy.logging.get_logger("palletjack_detection").fatal(str(error))
-        code = 1
+    except Exception as error:
+        # A signal ends the context: what fails after that is no failure of the node.
+        if not initialized or rclpy.ok():
+            if not isinstance(error, REFUSALS):
+                raise
+            rclpy.logging.get_logger("palletjack_detection").fatal(str(error))
+            code = 1
     finally:
         # A terminal's Ctrl-C and the launch system both interrupt: the second must not cut this short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
