@@ -24,7 +24,7 @@ from figure_file import save_figure
 from machine import describe_machine
 from matplotlib import pyplot
 from model_table.rows import Row, parse_data, parse_rows
-from result_file import write_json
+from result_file import rounded, write_measurement
 
 from palletjack_training.evaluation.bootstrap import bootstrap_differences
 from palletjack_training.evaluation.ground_truth import GroundTruth
@@ -57,15 +57,7 @@ def measure(
         result["difference_intervals_95"] = bootstrap_differences(
             pooled, first[0], (threshold, first[1]), rng
         )
-    return _rounded(result), pooled
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return rounded(result), pooled
 
 
 def table(document: dict[str, Any]) -> str:
@@ -151,12 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "data": {"images": len(data.truth.images), "labels": data.digest},
         "rows": rows,
     }
-    for path in (options.out / "result.json", options.json):
-        if path is not None:
-            write_json(path, document)
-    (options.out / "table.md").write_text(table(document), encoding="utf-8")
-    draw(document, options.out / "picture.png")
-    print(table(document))
+    write_measurement(document, table(document), draw, out=options.out, copy=options.json)
 
 
 if __name__ == "__main__":

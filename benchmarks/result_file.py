@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,32 @@ def write_result(document: dict[str, Any], path: Path | None) -> None:
     print(json.dumps(document, indent=2))
     if path is not None:
         write_json(path, document)
+
+
+def write_measurement(
+    document: dict[str, Any],
+    table: str,
+    draw: Callable[[dict[str, Any], Path], None],
+    *,
+    out: Path,
+    copy: Path | None,
+) -> None:
+    """Leave result.json, table.md and picture.png in ``out``, the JSON in ``copy`` too; print the table."""
+    for path in (out / "result.json", copy):
+        if path is not None:
+            write_json(path, document)
+    (out / "table.md").write_text(table, encoding="utf-8")
+    draw(document, out / "picture.png")
+    print(table)
+
+
+def rounded(value: Any) -> Any:
+    """``value`` with all floats in it to four digits, as far down as dictionaries, lists and tuples go."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from figure_file import save_figure
 from machine import describe_machine
 from matplotlib import pyplot
 from model_table.rows import LabelledData, Row, parse_data, parse_rows, predictions_of
-from result_file import write_json
+from result_file import rounded, write_measurement
 
 from palletjack_training.evaluation.predictions import Predictions
 from palletjack_training.evaluation.scoring import overlap_shares, score
@@ -84,7 +84,7 @@ def measure(row: Row, data: Sequence[LabelledData], out: Path, threads: int) -> 
         predictions = predictions_of(row, part, out / "predictions", threads)
         found += best_boxes(part, predictions)
         result = score(part.truth.images, predictions, row.spec.score_threshold)
-        sets[part.name] = {key: _rounded(value) for key, value in result.items()}
+        sets[part.name] = {key: rounded(value) for key, value in result.items()}
     return {
         "name": row.name,
         "precision": row.precision,
@@ -92,12 +92,6 @@ def measure(row: Row, data: Sequence[LabelledData], out: Path, threads: int) -> 
         "by_length": by_length(found),
         "data": sets,
     }
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def table(document: dict[str, Any]) -> str:
@@ -178,12 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
     except ValueError as error:
         raise SystemExit(f"score_by_size: {error}") from None
-    for path in (options.out / "result.json", options.json):
-        if path is not None:
-            write_json(path, document)
-    (options.out / "table.md").write_text(table(document), encoding="utf-8")
-    draw(document, options.out / "picture.png")
-    print(table(document))
+    write_measurement(document, table(document), draw, out=options.out, copy=options.json)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from model_table.rows import LabelledData, parse_data, predictions_of
 from model_table.rows import Row as NetworkRow
-from result_file import write_json
+from result_file import rounded, write_json
 
 from ablation_rows import frames as data_sets
 from ablation_rows import verbs
@@ -225,15 +225,11 @@ def add_intervals(rows: list[dict[str, Any]], settings: Settings, held_out: Path
             outcomes = match(labelled.truth.images, predictions)
             threshold = best_f1_threshold(outcomes)
             intervals = bootstrap_intervals(outcomes, threshold, np.random.default_rng(0))
-            row[key]["intervals_95"] = _rounded(intervals)
+            row[key]["intervals_95"] = rounded(intervals)
             if first is None:
                 first = (outcomes, threshold)
                 continue
             difference = bootstrap_differences(
                 outcomes, first[0], (threshold, first[1]), np.random.default_rng(0)
             )
-            row[key]["difference_intervals_95"] = _rounded(difference)
-
-
-def _rounded(intervals: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
-    return {name: [round(value, 4) for value in interval] for name, interval in intervals.items()}
+            row[key]["difference_intervals_95"] = rounded(difference)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from result_file import write_json
+from result_file import rounded, write_json
 
 from palletjack_detection.detector import Detector
 from palletjack_detection.model_folder import JSON_NAME, PRECISIONS, ModelSpec, load_model_spec, sha256_of
@@ -148,15 +148,11 @@ def judge(
         "threshold": threshold,
         **{key: round(scores[key], 4) for key in ("ap50", "ap50_95")},
         **{key: round(scores["at_threshold"][key], 4) for key in ("precision", "recall", "f1")},
-        "intervals_95": _rounded(bootstrap_intervals(outcomes, threshold, np.random.default_rng(seed))),
+        "intervals_95": rounded(bootstrap_intervals(outcomes, threshold, np.random.default_rng(seed))),
     }
     if first is not None:
         reference, other = first
         rng = np.random.default_rng(seed)
         difference = bootstrap_differences(outcomes, reference, (threshold, other), rng)
-        result["difference_intervals_95"] = _rounded(difference)
+        result["difference_intervals_95"] = rounded(difference)
     return result, outcomes
-
-
-def _rounded(intervals: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
-    return {name: [round(value, 4) for value in interval] for name, interval in intervals.items()}
