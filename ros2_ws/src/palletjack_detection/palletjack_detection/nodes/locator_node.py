@@ -114,41 +114,42 @@ class LocatorNode(Node):
             since, message = self._waiting[0]
             waited = force or len(self._waiting) > WAITING_DETECTIONS
             waited = waited or time.monotonic() - since >= self._transform_wait
-            if not waited and not self._transform_is_there(message):
+            calibrated = self._camera is not None
+            mount = self._mount_at(message) if calibrated else None
+            # Where nothing is to be placed there is nothing to wait for.
+            if mount is None and calibrated and message.detections and not waited:
                 if self._look_again.is_canceled():
                     self._look_again.reset()
                 return
             self._waiting.popleft()
-            self._answer(message)
+            self._answer(message, mount)
         self._look_again.cancel()
 
-    def _transform_is_there(self, message: Detection2DArray) -> bool:
-        if self._camera is None or not message.detections:
-            return True  # nothing is to be placed
+    def _mount_at(self, message: Detection2DArray) -> CameraMount | None:
+        """The camera's place at the image's time; None where TF does not have it, or not yet."""
         try:
-            self._transforms.at(message.header.frame_id, message.header.stamp)
+            return self._transforms.at(message.header.frame_id, message.header.stamp)
         except NoTransform:
-            return False
-        return True
+            return None
 
-    def _answer(self, message: Detection2DArray) -> None:
+    def _answer(self, message: Detection2DArray, mount: CameraMount | None) -> None:
         """Answer a message, an empty one too, so that nobody waits for what will not come."""
         self._counts["messages"] += 1
         self._trouble = ""
         found: list[Located] = []
         try:
-            found = self._locate(message)
+            found = self._locate(message, mount)
         except Exception as error:  # one message that cannot be placed must not end the node
             self._report(f"detections not placed: {type(error).__name__}: {error}")
         self._places.publish(locations_to_message(found, message.header, self._base_frame))
         self._markers.publish(locations_to_markers(found, message.header, self._base_frame))
 
-    def _locate(self, message: Detection2DArray) -> list[Located]:
+    def _locate(self, message: Detection2DArray, mount: CameraMount | None) -> list[Located]:
         if self._camera is None:
             if not self._calibration_trouble:
                 self._report("no camera_info yet: detections cannot be placed")
             return []
-        mount = self._mount(message.header.frame_id, message.header.stamp)
+        mount = mount or self._newest_mount(message)
         if mount is None:
             return []
         depth = self._depth_at(seconds(message.header.stamp))
@@ -171,14 +172,12 @@ class LocatorNode(Node):
         if place is not None and place.source == "depth":
             self._counts["by_depth"] += 1
 
-    def _mount(self, camera_frame: str, stamp: Any) -> CameraMount | None:
-        """The camera's place at the image's time, or the newest known where that is near enough."""
+    def _newest_mount(self, message: Detection2DArray) -> CameraMount | None:
+        """The newest place known of the camera, where it is near enough to the image's time."""
+        self._counts["late_transforms"] += 1
+        header = message.header
         try:
-            return self._transforms.at(camera_frame, stamp)
-        except NoTransform:
-            self._counts["late_transforms"] += 1
-        try:
-            return self._transforms.newest(camera_frame, stamp, self._max_transform_age)
+            return self._transforms.newest(header.frame_id, header.stamp, self._max_transform_age)
         except NoTransform as error:
             self._report(f"detections not placed: {error}")
             return None
