@@ -23,7 +23,7 @@ import numpy as np
 from figure_file import save_figure
 from machine import describe_machine
 from matplotlib import pyplot
-from model_table.rows import Row, parse_data, parse_rows
+from model_table.rows import Row, add_options, parse_data, parse_rows
 from result_file import rounded, write_measurement
 
 from palletjack_training.evaluation.bootstrap import bootstrap_differences
@@ -116,15 +116,9 @@ def draw(document: dict[str, Any], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="Folder for the results.")
-    parser.add_argument(
-        "--model", action="append", required=True, help="NAME=FOLDER[:PRECISION]; repeatable."
-    )
+    add_options(parser)
     parser.add_argument("--data", type=Path, required=True, help="Labelled photos.")
-    parser.add_argument("--class", dest="class_name", default="palletjack", help="Class to look at.")
-    parser.add_argument("--threads", type=int, default=2, help="Threads of ONNX Runtime.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the bootstrap.")
-    parser.add_argument("--json", type=Path, help="Write the result here as well.")
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     first: tuple[Outcomes, float] | None = None

@@ -24,7 +24,7 @@ import numpy as np
 from figure_file import save_figure
 from machine import describe_machine
 from matplotlib import pyplot
-from model_table.rows import LabelledData, Row, parse_data, parse_rows, predictions_of
+from model_table.rows import LabelledData, Row, add_options, parse_data, parse_rows, predictions_of
 from result_file import rounded, write_measurement
 
 from palletjack_training.evaluation.predictions import Predictions
@@ -151,16 +151,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="Folder for the results.")
-    parser.add_argument(
-        "--model", action="append", required=True, help="NAME=FOLDER[:PRECISION]; repeatable."
-    )
+    add_options(parser)
     parser.add_argument(
         "--data", action="append", required=True, help="NAME=PATH of labelled images; repeatable."
     )
-    parser.add_argument("--class", dest="class_name", default="palletjack", help="Class to look at.")
-    parser.add_argument("--threads", type=int, default=2, help="Threads of ONNX Runtime.")
-    parser.add_argument("--json", type=Path, help="Write the result here as well.")
     options = parser.parse_args(arguments)
     try:
         rows = [row for text in options.model for row in parse_rows(text)]

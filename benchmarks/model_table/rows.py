@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from dataclasses import dataclass
@@ -73,6 +74,17 @@ class LabelledData:
     name: str
     truth: GroundTruth
     digest: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a benchmark that measures rows: which, of what class, and where the result goes."""
+    parser.add_argument("--out", type=Path, required=True, help="Folder for the results.")
+    parser.add_argument(
+        "--model", action="append", required=True, help="NAME=FOLDER[:PRECISION]; repeatable."
+    )
+    parser.add_argument("--class", dest="class_name", default="palletjack", help="Class to look at.")
+    parser.add_argument("--threads", type=int, default=2, help="Threads of ONNX Runtime.")
+    parser.add_argument("--json", type=Path, help="Write the result here as well.")
 
 
 def parse_rows(text: str) -> list[Row]:
