@@ -225,9 +225,13 @@ class Bag:
         self._writer.write(self._connections[topic], time_ns, data)
 
     def flush(self) -> None:
-        """Hand what was written to the system. The library keeps up to a megabyte to itself."""
-        storage = getattr(self._writer, "storage", None)
-        if storage is not None and storage.chunk.bio.tell():
+        """Hand what was written to the system. The library keeps up to a megabyte to itself.
+
+        It has no public way for that; a release of it that does this otherwise keeps the megabyte.
+        """
+        storage: Any = getattr(self._writer, "storage", None)
+        chunk: Any = getattr(storage, "chunk", None)
+        if chunk is not None and chunk.bio.tell():
             storage.close_chunk()
             storage.bio.flush()
 
