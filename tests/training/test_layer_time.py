@@ -7,7 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
-from palletjack_training.compression.dependency_pruning import plain_norms, relative_time  # noqa: E402
+from palletjack_training.compression.dependency_pruning import (  # noqa: E402
+    TRACE_SIZE,
+    plain_norms,
+    relative_time,
+)
 from palletjack_training.compression.layer_time import (  # noqa: E402
     OUTPUT_VALUE,
     ChannelCost,
@@ -36,7 +40,7 @@ def test_time_is_the_same_with_frozen_normalization() -> None:
     network.freeze_backbone_norm()
     assert relative_time(network) == time
     with plain_norms(network):
-        assert network_time(network, 128, 128) == time
+        assert network_time(network, *TRACE_SIZE) == time
 
 
 def test_positions_are_those_read_and_those_written() -> None:

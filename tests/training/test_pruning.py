@@ -15,7 +15,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
 from palletjack_training.backbones.conv_norm import ConvNorm  # noqa: E402
-from palletjack_training.compression.cost import network_cost  # noqa: E402
+from palletjack_training.compression import dependency_pruning  # noqa: E402
 from palletjack_training.compression.dependency_pruning import (  # noqa: E402
     PruningError,
     prune_by_dependency,
@@ -35,6 +35,12 @@ from palletjack_training.weights_file import Weights, WeightsError, load_weights
 
 SMALL = ["input.width=192", "input.height=128", "network.weights=none", "network.freeze_norm=false"]
 LITE = [*SMALL, "network.neck_channels=32", "network.neck_blocks=1"]
+
+
+@pytest.fixture(autouse=True)
+def _wider_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channels go in a quarter as many steps, of 2.7% each: targets here are met to a tenth."""
+    monkeypatch.setattr(dependency_pruning, "_STEPS", 30)
 
 
 def uneven(network: DetectNet) -> DetectNet:
@@ -187,7 +193,7 @@ def test_frozen_normalization_stays_frozen_and_folds(tmp_path: Path) -> None:
     network = build_network(config, load_weights=False)
     full = relative_macs(network)
     prune_by_dependency(network, lambda n: relative_macs(n) <= 0.7 * full)
-    assert network_cost(network, 128, 128).macs <= 0.7 * full
+    assert relative_macs(network) <= 0.7 * full
     narrow = rebuild_network(config, network.state_dict())
     for layer in narrow.backbone.modules():
         if isinstance(layer, ConvNorm):

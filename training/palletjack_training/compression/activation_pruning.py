@@ -6,7 +6,6 @@ what the layers are given is measured anew on what is left.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from palletjack_training.backbones.conv_norm import ConvNorm
-from palletjack_training.compression.activation_statistics import match_statistics, variances_of_inputs
+from palletjack_training.compression.activation_statistics import (
+    dense_statistics,
+    match_statistics,
+    variances_of_inputs,
+)
 from palletjack_training.compression.dependency_pruning import (
     CHANNEL_MULTIPLE,
     ChannelGroups,
@@ -72,8 +75,8 @@ def prune_by_activation(
     Raises PruningError if it is not reached with a fifth of the channels left.
     """
     cost = cost or MacCost()
-    dense = copy.deepcopy(network)
-    with plain_norms(network), plain_norms(dense):
+    with plain_norms(network):
+        dense = dense_statistics(network, images)
         positions = measure_positions(network, images[:1])
         structure = ChannelGroups(network)
         groups = [_group(makers, readers) for makers, readers in structure.with_readers()]
