@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
+from tests.training.forked_ranks import ForkedRank  # noqa: E402
 from tests.training.test_train import SMALL  # noqa: E402
 
+from palletjack_training import several_devices  # noqa: E402
 from palletjack_training.box_labels import PADDING  # noqa: E402
 from palletjack_training.config import (  # noqa: E402
     ConfigError,
@@ -40,6 +44,8 @@ def small(*changes: str) -> TrainingConfig:
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    # As in this process: these networks are tiny, and waiting threads slow each other down.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def state_of(run: Path) -> dict[str, torch.Tensor]:
@@ -84,7 +90,9 @@ def test_the_mean_of_the_shares_losses_is_the_loss_of_all_frames() -> None:
 
 
 @pytest.mark.long
-def test_a_resumed_run_on_two_devices_equals_an_unbroken_one(tmp_path: Path, write_frames: Callable) -> None:
+def test_a_resumed_run_on_two_devices_equals_an_unbroken_one(
+    tmp_path: Path, write_frames: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_frames(tmp_path / "set", 5)
 
     def run(name: str, steps: int, *, resume: bool = False) -> dict[str, torch.Tensor]:
@@ -94,6 +102,9 @@ def test_a_resumed_run_on_two_devices_equals_an_unbroken_one(tmp_path: Path, wri
         return state_of(tmp_path / name)
 
     whole = run("whole", 4)
+    # The unbroken run's processes are those that a user gets.
+    forked = SimpleNamespace(**{**vars(subprocess), "Popen": ForkedRank})
+    monkeypatch.setattr(several_devices, "subprocess", forked)
     run("parts", 2)
     resumed = run("parts", 4, resume=True)
     assert whole.keys() == resumed.keys()
