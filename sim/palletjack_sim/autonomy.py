@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from palletjack_detection.detections import Detections
 from palletjack_detection.ground_range import CameraModel, CameraMount, locate_on_floor
 from palletjack_detection.guard import Decision, Guard, GuardConfig, RobotPose, Velocity
-from palletjack_sim.cameras import camera_model
+from palletjack_sim.cameras import Frame, camera_model
 from palletjack_sim.scenario import Scenario
 
 # Of an image (H, W, 3) and its stamp (s).
@@ -27,7 +27,7 @@ class Autonomy(Protocol):
         """Tell where the robot is; ``pose.stamp`` is the new simulated time."""
         ...
 
-    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+    def image(self, stamp: float, frame: Frame, truth: Detections) -> Detections:
         """Show a frame and return what was detected in it, after the guard has taken it in."""
         ...
 
@@ -89,12 +89,13 @@ class DirectAutonomy:
         """Keep the newest pose."""
         self._pose = pose
 
-    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+    def image(self, stamp: float, frame: Frame, truth: Detections) -> Detections:
         """Detect, locate and remember."""
         if self._pose is None or self._pose.stamp != stamp:
             raise RuntimeError(f"image at {stamp} s without odometry of that time")
+        rgb = None if self.detect is None else frame.rgb
         self._shown = began = time.perf_counter()
-        found = truth if self.detect is None else self.detect(rgb, stamp)
+        found = truth if self.detect is None or rgb is None else self.detect(rgb, stamp)
         self.latencies_ms.append((time.perf_counter() - began) * 1e3)
         places = [
             locate_on_floor(box, float(score), self.camera, self.mount)

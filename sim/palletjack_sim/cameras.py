@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +17,21 @@ from palletjack_sim.scenario import CameraSpec
 QUALITIES = ("rasterized", "path_traced")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
-    """``rgb`` (H, W, 3) uint8 and ``instance_ids`` (H, W) int32, 0 where no object of the world is seen."""
+    """``instance_ids`` (H, W) int32, 0 where no object of the world is, and the picture or what makes it.
 
-    rgb: NDArray[np.uint8]
+    With ground truth as the detector hardly any picture is looked at: one that is made when it is asked for
+    can be asked for until the camera is closed.
+    """
+
+    picture: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
     instance_ids: NDArray[np.int32]
+
+    @cached_property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture (H, W, 3) uint8."""
+        return self.picture() if callable(self.picture) else self.picture
 
 
 class RobotCamera(Protocol):

@@ -136,7 +136,7 @@ class Episode:
         if self._failing(autonomy, pose.stamp):
             nothing = truth.above(math.inf)
             return Sight(pose.stamp, pose, frame, truth, owners, nothing, [], blind=True)
-        found = autonomy.image(pose.stamp, frame.rgb, truth)
+        found = autonomy.image(pose.stamp, frame, truth)
         self.route.see(pose, found)
         return Sight(pose.stamp, pose, frame, truth, owners, found, match(found, truth, owners))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from palletjack_detection.guard import RobotPose
 from palletjack_sim.cameras import Frame
@@ -35,18 +36,24 @@ class RasterizedCamera:
         self._ids.enable_segmentation_rendering()
 
     def render(self, pose: RobotPose) -> Frame:
-        """Return the frame for the robot at ``pose``."""
-        for address, value in zip(self._positions, (pose.x, pose.y, pose.yaw), strict=True):
-            self._data.qpos[address] = value
-        self._world_model.place_movers(self._data, pose.stamp)
-        mujoco.mj_forward(self._model, self._data)
-        self._color.update_scene(self._data, CAMERA, self._options)
-        rgb = self._color.render()
+        """Return the frame for the robot at ``pose``; its picture is made when it is asked for."""
+        self._place(pose)
         self._ids.update_scene(self._data, CAMERA, self._options)
         segments = self._ids.render()
         is_geom = segments[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
         ids = np.where(is_geom, self._owner_of_geom[np.where(is_geom, segments[..., 0], -1)], 0)
-        return Frame(np.ascontiguousarray(rgb), ids.astype(np.int32))
+        return Frame(lambda: self._picture(pose), ids.astype(np.int32))
+
+    def _picture(self, pose: RobotPose) -> NDArray[np.uint8]:
+        self._place(pose)
+        self._color.update_scene(self._data, CAMERA, self._options)
+        return np.ascontiguousarray(self._color.render())
+
+    def _place(self, pose: RobotPose) -> None:
+        for address, value in zip(self._positions, (pose.x, pose.y, pose.yaw), strict=True):
+            self._data.qpos[address] = value
+        self._world_model.place_movers(self._data, pose.stamp)
+        mujoco.mj_forward(self._model, self._data)
 
     def close(self) -> None:
         """Free both contexts."""

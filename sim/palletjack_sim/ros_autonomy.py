@@ -22,11 +22,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -41,7 +39,7 @@ from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
 from palletjack_detection.nodes.lifetime import END_WITH_PARENT
 from palletjack_detection.nodes.message_conversion import detections_from_message, detections_to_message
-from palletjack_sim.cameras import camera_model
+from palletjack_sim.cameras import Frame, camera_model
 from palletjack_sim.ground_truth import GroundTruth
 from palletjack_sim.processes import kill_sibling
 from palletjack_sim.ros_messages import (
@@ -188,10 +186,10 @@ class RosAutonomy:
         )
         self._send_pose()
 
-    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+    def image(self, stamp: float, frame: Frame, truth: Detections) -> Detections:
         """Publish a frame; return its detections once the guard has them too. Raises GraphTimeout."""
         header = Header(stamp=stamp_message(stamp), frame_id=self._names.frames["camera"])
-        picture = image_message(rgb, header.stamp, header.frame_id)
+        picture = image_message(frame.rgb, header.stamp, header.frame_id)
         info = camera_info_message(self._camera, header.stamp, header.frame_id)
         boxes = detections_to_message(truth, header)
         solid = [] if self._truth is None else self._truth.boxes_3d(stamp)

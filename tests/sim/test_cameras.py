@@ -13,6 +13,7 @@ from palletjack_sim.episode import make_episode
 from palletjack_sim.ground_truth import GroundTruth, match
 from palletjack_sim.mujoco_model import build_model
 from palletjack_sim.rasterized import RasterizedCamera
+from palletjack_sim.scenario import load_scenario
 from palletjack_sim.world import build_world
 from tests.sim.plain_objects import CATALOG
 from tests.sim.scenarios import head_on
@@ -25,6 +26,7 @@ def test_rasterized_box_lies_where_the_pinhole_puts_it() -> None:
     world = build_world(scenario, 0, CATALOG)
     camera = RasterizedCamera(build_model(scenario, world), scenario.camera)
     frame = camera.render(POSE)
+    rgb = frame.rgb
     camera.close()
     truth, owners = GroundTruth(world).boxes(frame.instance_ids)
     assert owners == [1]
@@ -35,8 +37,24 @@ def test_rasterized_box_lies_where_the_pinhole_puts_it() -> None:
     pixels = camera_model(scenario.camera).project(camera_mount(scenario).to_optical(in_base)) + 0.5
     expected = [*pixels.min(axis=0), *pixels.max(axis=0)]
     assert truth.boxes[0] == pytest.approx(expected, abs=1.0)
-    red = frame.rgb[int(pixels[:, 1].mean()), int(pixels[:, 0].mean())].astype(int)
+    red = rgb[int(pixels[:, 1].mean()), int(pixels[:, 0].mean())].astype(int)
     assert red[0] > 3 * red[1], "the box is red in the picture too"
+
+
+def test_a_picture_that_is_asked_for_late_is_that_of_its_frame() -> None:
+    """By then the robot and what moves are elsewhere."""
+    scenario = load_scenario("pulled_across")
+    world = build_world(scenario, 0)
+    assert world.motions
+    camera = RasterizedCamera(build_model(scenario, world), scenario.camera)
+    poses = [RobotPose(stamp, 0.5 * stamp, 0.1, 0.0, 0.5) for stamp in (0.0, 6.0)]
+    at_once = [camera.render(pose).rgb for pose in poses]
+    frames = [camera.render(pose) for pose in poses]
+    for frame, expected in zip(frames, at_once, strict=True):
+        np.testing.assert_array_equal(frame.rgb, expected)
+        assert frame.rgb is frame.rgb, "it is made once"
+    camera.close()
+    assert (at_once[0] != at_once[1]).mean() > 0.1
 
 
 def test_range_from_a_rendered_box_is_the_true_one() -> None:

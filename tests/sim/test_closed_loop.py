@@ -11,6 +11,7 @@ import pytest
 
 from palletjack_detection.detections import Detections
 from palletjack_sim.autonomy import DirectAutonomy
+from palletjack_sim.cameras import Frame
 from palletjack_sim.direct import run_direct
 from palletjack_sim.episode import Tick, make_episode
 from palletjack_sim.model_choice import ModelChoice
@@ -82,7 +83,7 @@ def test_blind_detector_fails_the_scenario(tmp_path: Path) -> None:
 
 def test_real_detector_on_rendered_frames_stops_the_robot(tmp_path: Path) -> None:
     """Pixels to brakes: a real ONNX model finds the red box in what the camera rendered."""
-    model = write_tiny_model(tmp_path / "model")
+    model = write_tiny_model(tmp_path / "model", width=640, height=352)
     result = run(head_on(), tmp_path / "out", "detector", model)
     assert (result.verdict, result.reasons) == ("pass", [])
     assert result.recall is not None
@@ -153,8 +154,8 @@ def test_camera_that_dies_half_way_stops_the_robot(tmp_path: Path) -> None:
     ticks: list = []
     see = autonomy.image
 
-    def image(stamp: float, rgb: np.ndarray, truth: Detections) -> Detections:
-        return see(stamp, rgb, truth) if stamp < 2.0 else truth
+    def image(stamp: float, frame: Frame, truth: Detections) -> Detections:
+        return see(stamp, frame, truth) if stamp < 2.0 else truth
 
     autonomy.image = image  # type: ignore[method-assign]
     episode.run(autonomy, ticks.append)

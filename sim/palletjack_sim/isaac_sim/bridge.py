@@ -10,15 +10,14 @@ import math
 import time
 from collections.abc import Callable
 
-import numpy as np
 from nav_msgs.msg import Odometry
-from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import RobotPose, Velocity
 from palletjack_detection.nodes.message_conversion import detections_from_message
+from palletjack_sim.cameras import Frame
 from palletjack_sim.ros_autonomy import POLL_S, SAME_TIME_S, GraphTimeout, Patience, RosAutonomy
 from palletjack_sim.ros_messages import stamp_seconds, twist_message
 from palletjack_sim.scenario import Pose, Scenario
@@ -74,7 +73,7 @@ class BridgeAutonomy(RosAutonomy):
         """Keep the time; the bridge has published the rest."""
         self._tick_stamp = pose.stamp
 
-    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+    def image(self, stamp: float, frame: Frame, truth: Detections) -> Detections:
         """Return the detections of the bridge's newest picture, once the guard has them too.
 
         Raises GraphTimeout.

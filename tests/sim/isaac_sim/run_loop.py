@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
 from palletjack_sim.autonomy import DirectAutonomy
+from palletjack_sim.cameras import Frame
 from palletjack_sim.scenario import Scenario
 from tests.isaac_sim.fake_isaac_sim import FakeIsaacSim
 from tests.isaac_sim.stage_picture import StagePicture
@@ -73,10 +73,10 @@ class FakeBridge(DirectAutonomy):
         assert self._where.stamp > after
         return self._where, self._driven.angular
 
-    def image(self, stamp: float, rgb: NDArray[np.uint8], truth: Detections) -> Detections:
+    def image(self, stamp: float, frame: Frame, truth: Detections) -> Detections:
         """Truth as detections, of a camera that is on."""
         assert self._is_on(), f"a picture of {stamp} s was waited for, and the camera is off"
-        return super().image(stamp, rgb, truth)
+        return super().image(stamp, frame, truth)
 
     def fault(self, kind: str) -> None:
         """Switch the bridge's camera off."""

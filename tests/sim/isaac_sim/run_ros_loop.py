@@ -109,7 +109,7 @@ class RosBridge:
 
 def main() -> int:
     """Install, and run the real script with its real node."""
-    fake = FakeIsaacSim("6", StagePicture(samples=2)).install()
+    fake = FakeIsaacSim("6", StagePicture(samples=1)).install()
     fake.assets = os.environ["PALLETJACK_FAKE_ASSETS"]
     from palletjack_sim.isaac_sim import run
 
