@@ -145,6 +145,7 @@ def test_it_is_labelled_where_it_stands(folder: Path) -> None:
     assert found.width_px == pytest.approx(1.2 * camera.focal_px / 4.7, abs=2.0)
 
 
+@pytest.mark.long
 def test_it_stands_where_pallet_trucks_do_but_carries_nothing(folder: Path) -> None:
     add(folder, "tugger")
     tree = load_recipe("warehouse_v1").model_dump(mode="json")

@@ -59,6 +59,7 @@ def _box_in_image(plan: FramePlan, entry: ObjectPlan) -> tuple[float, float, flo
     return float(x0), float(y0), float(x1), float(y1)
 
 
+@pytest.mark.long
 def test_most_frames_show_one_mostly_cut_by_the_border(plans: list[FramePlan]) -> None:
     """Here 21 of 24 do. In 168 frames of seven other seeds 76 % did, and the border cut 96 % of those."""
     lowest = load_recipe("warehouse_close").trucks.close_height_px[0] * 0.75

@@ -74,6 +74,7 @@ def test_daylight_opens_the_gates() -> None:
         assert len(openings(bright)) == len(plates) > 0
 
 
+@pytest.mark.long
 def test_what_holds_for_every_place_holds_here(bays: list[FramePlan], scenes: list[Scene]) -> None:
     places.test_nothing_leaves_the_room_or_sinks_into_the_floor(bays, scenes)
     places.test_nothing_floats(bays, scenes)
@@ -117,6 +118,7 @@ def test_runs_of_cables_hang_from_wall_to_wall_and_brooms_lean_on_walls() -> Non
     assert min(counts.values()) > 2, counts
 
 
+@pytest.mark.long
 def test_sun_by_day_is_part_of_a_shipped_recipe() -> None:
     recipe = load_recipe("warehouse_daylight")
     frames = [plan_frame(recipe, 3, index) for index in range(24)]

@@ -67,6 +67,7 @@ def _surface_voxels(instance: Instance) -> set[tuple[int, int, int]]:
     return set(map(tuple, np.floor(points / VOXEL_M).astype(int).tolist()))
 
 
+@pytest.mark.long
 def test_plan_is_pure_whatever_was_planned_before(recipe: Recipe, plans: list[FramePlan]) -> None:
     catalog._build.cache_clear()
     assert plan_frame(recipe, 7, 5) == plans[5]

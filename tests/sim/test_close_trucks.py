@@ -63,6 +63,7 @@ def _drive(scenario: Scenario, model: str, out: Path, threshold: float | None = 
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", SHIPPED)
 def test_robot_stops_for_a_truck_across_the_lane(model: str, tmp_path: Path) -> None:
     # Long enough to forget the truck, for the robot has stopped after some 5 s.

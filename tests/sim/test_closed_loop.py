@@ -81,6 +81,7 @@ def test_blind_detector_fails_the_scenario(tmp_path: Path) -> None:
     assert any("collision" in name for name in result.moments)
 
 
+@pytest.mark.long
 def test_real_detector_on_rendered_frames_stops_the_robot(tmp_path: Path) -> None:
     """Pixels to brakes: a real ONNX model finds the red box in what the camera rendered."""
     model = write_tiny_model(tmp_path / "model", width=640, height=352)

@@ -151,6 +151,7 @@ def test_recording_needs_topics(scenario: Path) -> None:
     assert "--record: expected --graph ros" in done.output
 
 
+@pytest.mark.long
 def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = [str(scenario), *WITHOUT_NETWORK, "--out", str(out), "--resume"]

@@ -241,6 +241,7 @@ def test_latency_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "model/model.onnx").stat().st_size / 1e6 <= 0.7 * dense
 
 
+@pytest.mark.long
 def test_the_command_and_its_errors(tmp_path: Path) -> None:
     path, out = saved(tmp_path), tmp_path / "pruned.pt"
     run = CliRunner().invoke(
