@@ -14,7 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
-from vision_msgs.msg import Detection2DArray, Detection3DArray
+from vision_msgs.msg import Detection2D, Detection2DArray, Detection3D, Detection3DArray
 
 from palletjack_detection.drawing import CLASS_COLOURS, draw_box, draw_text
 from palletjack_detection.image_conversion import ImageRefused, compressed_to_rgb, image_to_rgb
@@ -22,6 +22,7 @@ from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import rgb_to_message
 from palletjack_detection.nodes.parameters import declare
 from palletjack_detection.nodes.visualizer_parameters import PARAMETERS
+from palletjack_detection.place_matching import Label, match_places
 
 IMAGES_KEPT = 30
 # Of what is kept for detections to come; at least one image is, however large.
@@ -72,9 +73,9 @@ class VisualizerNode(Node):
     def _on_places(self, message: Detection3DArray) -> None:
         detections = self._waiting.pop(_stamp(message), None)
         if detections is not None:
-            self._draw(detections, _ranges(message))
+            self._draw(detections, ranges_of_boxes(detections, message))
 
-    def _draw(self, message: Detection2DArray, ranges: dict[tuple[str, float], float]) -> None:
+    def _draw(self, message: Detection2DArray, ranges: dict[int, float]) -> None:
         image = self._images.pop(_stamp(message), None)
         now = self._clock.now().nanoseconds * 1e-9
         period = 1.0 / self.get_parameter("max_rate_hz").value
@@ -104,12 +105,12 @@ class VisualizerNode(Node):
 def draw_message(
     rgb: NDArray[np.uint8],
     message: Detection2DArray,
-    ranges: dict[tuple[str, float], float],
+    ranges: dict[int, float],
     rate_hz: float,
 ) -> None:
-    """Draw on ``rgb`` (H, W, 3) in place; ``ranges`` in metres by (class, score)."""
+    """Draw on ``rgb`` (H, W, 3) in place; ``ranges`` in metres by the place of the box in ``message``."""
     names = sorted({result.hypothesis.class_id for item in message.detections for result in item.results})
-    for item in message.detections:
+    for index, item in enumerate(message.detections):
         if not item.results:
             continue
         best = max(item.results, key=lambda result: result.hypothesis.score).hypothesis
@@ -120,22 +121,30 @@ def draw_message(
         words = [f"#{item.id}"] if item.id else []
         words += [best.class_id] if len(names) > 1 else []
         words.append(f"{best.score:.2f}")
-        if (best.class_id, best.score) in ranges:
-            words.append(f"{ranges[best.class_id, best.score]:.1f} m")
+        if index in ranges:
+            words.append(f"{ranges[index]:.1f} m")
         draw_box(rgb, box, " ".join(words), CLASS_COLOURS[names.index(best.class_id) % len(CLASS_COLOURS)])
     if rate_hz > 0:
         draw_text(rgb, f"{rate_hz:.1f} Hz")
 
 
-def _ranges(message: Detection3DArray) -> dict[tuple[str, float], float]:
-    """Distance on the floor to the near side of each object."""
+def ranges_of_boxes(boxes: Detection2DArray, places: Detection3DArray) -> dict[int, float]:
+    """Distance on the floor to each box's near side, metres, by the box's place in ``boxes``."""
+    shown = [index for index, item in enumerate(boxes.detections) if item.results]
+    placed = [item for item in places.detections if item.results]
+    found = match_places(
+        [_label(boxes.detections[index]) for index in shown], [_label(item) for item in placed]
+    )
     ranges = {}
-    for item in message.detections:
-        for result in item.results:
-            place = item.bbox.center.position
-            distance = float(np.hypot(place.x, place.y)) - item.bbox.size.x / 2
-            ranges[result.hypothesis.class_id, result.hypothesis.score] = distance
+    for box, place in found.items():
+        centre = placed[place].bbox.center.position
+        ranges[shown[box]] = float(np.hypot(centre.x, centre.y)) - placed[place].bbox.size.x / 2
     return ranges
+
+
+def _label(item: Detection2D | Detection3D) -> Label:
+    best = max(item.results, key=lambda result: result.hypothesis.score).hypothesis
+    return Label(best.class_id, best.score, item.id)
 
 
 def _to_rgb(message: Image | CompressedImage) -> Any:
