@@ -152,14 +152,30 @@ def _serve() -> None:
             whole = int(seconds)
             self.clock_publisher.publish(Clock(clock=Time(sec=whole, nanosec=int(1e9 * (seconds - whole)))))
 
-        def calibrate(self, changes: dict[str, float]) -> None:
-            """A camera_info of 640x360; ``changes`` by index of k, as text where JSON has no number."""
-            info = CameraInfo(width=640, height=360, distortion_model="plumb_bob", d=[0.0] * 5)
+        def calibrate(
+            self,
+            changes: dict[str, float],
+            enlarged: int = 1,
+            binning: int = 0,
+            roi: tuple[int, int, int, int] = (0, 0, 0, 0),
+        ) -> None:
+            """A camera_info of 640x360; ``changes`` by index of k, as text where JSON has no number.
+
+            ``enlarged``: so many times the pixels, in both directions. ``roi``: left, top, width, height.
+            """
+            info = CameraInfo(distortion_model="plumb_bob", d=[0.0] * 5, binning_x=binning, binning_y=binning)
+            info.width, info.height = 640 * enlarged, 360 * enlarged
             info.header.stamp, info.header.frame_id = self.get_clock().now().to_msg(), "camera"
             k = [380.0, 0.0, 319.5, 0.0, 380.0, 179.5, 0.0, 0.0, 1.0]
+            for index in (0, 4):
+                k[index] *= enlarged
+            for index in (2, 5):
+                k[index] = (k[index] + 0.5) * enlarged - 0.5
             for index, value in changes.items():
                 k[int(index)] = float(value)
             info.k = k
+            region = info.roi
+            region.x_offset, region.y_offset, region.width, region.height = roi
             self.info.publish(info)
 
         def mount(self, height: str = "0.6") -> None:
@@ -170,6 +186,27 @@ def _serve() -> None:
             turn = item.transform.rotation
             turn.x, turn.y, turn.z, turn.w = -0.5, 0.5, -0.5, 0.5
             self.transforms.publish(TFMessage(transforms=[item]))
+
+        def look(
+            self, width: int, height: int, box: list[int], calibration: dict[str, Any], timeout: float = 15.0
+        ) -> list[list[float]] | None:
+            """Where the locator puts the red rectangle ``box`` of an image of this size; None: no answer."""
+            self.calibrate({}, **calibration)
+            time.sleep(0.3)  # another topic than the image's: let it arrive
+            self.places.clear()
+            stamp = self.get_clock().now().to_msg()
+            odometry = Odometry()
+            odometry.header.stamp, odometry.header.frame_id = stamp, "odom"
+            odometry.pose.pose.orientation.w = 1.0
+            self.odometry.publish(odometry)
+            self.picture(width, height, box, [stamp.sec, stamp.nanosec])
+            deadline = time.monotonic() + timeout
+            while time.monotonic() < deadline:
+                for message in [item for item in list(self.places) if item.header.stamp == stamp]:
+                    centres = [item.bbox.center.position for item in message.detections]
+                    return [[centre.x, centre.y] for centre in centres]
+                time.sleep(0.01)
+            return None
 
         def drive(self, beats: int, changes: dict[str, float] | None, detect: bool = True) -> dict[str, Any]:
             """``beats`` tenths of a second of a robot at 0.5 m/s towards a truck 3 m ahead.

@@ -155,8 +155,8 @@ def _serve() -> None:
                 for key in sorted(self.seen_images.keys() & self.seen_infos.keys())
             ]
 
-        def publish_camera_info(self, width: int, height: int) -> None:
-            message = CameraInfo(width=width, height=height)
+        def publish_camera_info(self, width: int, height: int, binning: int = 0) -> None:
+            message = CameraInfo(width=width, height=height, binning_x=binning, binning_y=binning)
             message.header.frame_id = "front_optical"
             self.infos.publish(message)
 

@@ -178,6 +178,11 @@ def test_another_size_than_the_graph_was_set_up_for_is_refused(
             status = probe.status("expected 640x480, which the graph was set up for, found 1280x720")
             assert status["level"] == 2
             assert probe.ask("detections", stamp=(1, 0), timeout=0.2) is None
+            # The full resolution, as camera_info has it, of a sensor whose images are binned to that size.
+            probe.ask("publish_camera_info", width=1280, height=960, binning=2)
+            probe.status("", timeout=5.0)
+            probe.ask("publish_boxes", **{**size, "stamp": (2, 0)}, name="palletjack")
+            probe.status("Detecting")
     finally:
         assert node.stop() == 0, node.text()
 

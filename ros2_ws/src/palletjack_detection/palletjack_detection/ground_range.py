@@ -86,6 +86,24 @@ class CameraModel:
             )
         return cls(int(width), int(height), matrix.reshape(3, 3), distortion, distortion_model)
 
+    def part(self, left: int, top: int, width: int, height: int) -> CameraModel:
+        """The camera of that part of its image, in pixels, which begins at (left, top)."""
+        matrix = self.matrix.copy()
+        matrix[:2, 2] -= (left, top)
+        return CameraModel(width, height, matrix, self.distortion, self.distortion_model)
+
+    def resized(self, x: float, y: float, width: int, height: int) -> CameraModel:
+        """The camera of its image scaled by ``x`` and ``y`` to ``width`` x ``height``.
+
+        The image's upper left edge stays where it is; K counts from the first pixel's centre.
+        """
+        matrix = self.matrix.copy()
+        matrix[:2, 2] += 0.5
+        matrix[0] *= x
+        matrix[1] *= y
+        matrix[:2, 2] -= 0.5
+        return CameraModel(width, height, matrix, self.distortion, self.distortion_model)
+
     def rays(self, pixels: FloatArray) -> FloatArray:
         """Directions (N, 3) with z = 1 in the optical frame through ``pixels`` (N, 2), pixel centres.
 

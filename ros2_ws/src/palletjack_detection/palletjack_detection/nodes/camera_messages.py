@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 
 from palletjack_detection.ground_range import CameraModel, CameraMount
+from palletjack_detection.image_calibration import ImageCalibration, Region, binned_size
 
 # numpy type, and metres in one unit
 DEPTH_ENCODINGS: dict[str, tuple[type, float]] = {
@@ -17,11 +18,30 @@ DEPTH_ENCODINGS: dict[str, tuple[type, float]] = {
 }
 
 
-def camera_from_message(message: CameraInfo) -> CameraModel:
-    """The camera of a CameraInfo. Raises ValueError naming the field that is wrong."""
-    return CameraModel.from_values(
+def calibration_from_message(message: CameraInfo) -> ImageCalibration:
+    """The calibration of the images of a CameraInfo, its roi and its binning taken into account.
+
+    Raises ValueError naming the field that is wrong.
+    """
+    sensor = CameraModel.from_values(
         message.width, message.height, message.k, message.d, message.distortion_model
     )
+    return ImageCalibration.of_sensor(sensor, _region(message), (message.binning_x, message.binning_y))
+
+
+def image_size(message: CameraInfo) -> tuple[int, int]:
+    """Width and height of the images of a CameraInfo, 0 where it states none.
+
+    Raises ValueError where the roi is none of the sensor's.
+    """
+    return binned_size(
+        message.width, message.height, _region(message), (message.binning_x, message.binning_y)
+    )
+
+
+def _region(message: CameraInfo) -> Region:
+    roi = message.roi
+    return Region(roi.x_offset, roi.y_offset, roi.width, roi.height)
 
 
 def mount_from_transform(message: TransformStamped) -> CameraMount:

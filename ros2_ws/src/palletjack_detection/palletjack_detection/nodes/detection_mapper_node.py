@@ -21,6 +21,7 @@ from palletjack_detection.hysteresis import ScoreHysteresis, keep_threshold
 from palletjack_detection.mapper_health import MapperHealth
 from palletjack_detection.model_folder import load_model_spec
 from palletjack_detection.network_boxes import NetworkBoxMapper
+from palletjack_detection.nodes.camera_messages import image_size
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.mapper_parameters import PARAMETERS
@@ -93,7 +94,7 @@ class DetectionMapperNode(Node):
         Raises:
             ValueError: it is not known, or not the one that the graph was set up for: its boxes are wrong.
         """
-        said = (self._camera.width, self._camera.height) if self._camera is not None else (0, 0)
+        said = image_size(self._camera) if self._camera is not None else (0, 0)
         if 0 in self._set_up_for:
             if 0 in said:
                 raise ValueError("camera_info: expected the size of the images, found none; check its topic")

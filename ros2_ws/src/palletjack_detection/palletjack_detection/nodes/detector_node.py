@@ -34,6 +34,7 @@ from palletjack_detection.image_conversion import ImageRefused
 from palletjack_detection.loading import BackgroundBuild, DetectorSettings, load_ready
 from palletjack_detection.nodes.detector_parameters import PARAMETERS
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
+from palletjack_detection.nodes.image_info import ImageInfoPublisher
 from palletjack_detection.nodes.image_intake import ImageIntake
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.managed_node import ManagedNode
@@ -70,6 +71,7 @@ class DetectorNode(ManagedNode):
         self._worker: threading.Thread | None = None
         self._intake: ImageIntake | None = None
         self._publisher: Any = None
+        self._image_info: ImageInfoPublisher | None = None
         self._ended = threading.Event()
         self._health = DetectorHealth(self._settings["stale_after_s"])
         self._show_phase()
@@ -127,6 +129,7 @@ class DetectorNode(ManagedNode):
         self._detector.cluster_by(values["clustering"])
         check_classes(values["classes"], self._detector)
         self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
+        self._image_info = ImageInfoPublisher(self)
         if build:
             self._start_build(wanted)
         self._show_phase()
@@ -190,6 +193,9 @@ class DetectorNode(ManagedNode):
         if self._publisher is not None:
             self.destroy_publisher(self._publisher)
             self._publisher = None
+        if self._image_info is not None:
+            self._image_info.close()
+            self._image_info = None
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -300,6 +306,8 @@ class DetectorNode(ManagedNode):
             stamp=Time(sec=image.stamp.seconds, nanosec=image.stamp.nanoseconds),
             frame_id=image.stamp.frame_id,
         )
+        if (info := self._image_info) is not None:
+            info.say(header, width=rgb.shape[1], height=rgb.shape[0])
         self._publisher.publish(detections_to_message(detections, header))
         latencies = {
             "preprocess_ms": times.preprocess_ms,

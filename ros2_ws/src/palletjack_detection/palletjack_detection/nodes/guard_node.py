@@ -19,13 +19,11 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
-from palletjack_detection.ground_range import CameraModel, CameraMount, FloorObservation, locate_on_floor
+from palletjack_detection.ground_range import CameraMount, FloorObservation, locate_on_floor
 from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
-from palletjack_detection.nodes.camera_messages import camera_from_message
+from palletjack_detection.nodes.box_camera import BoxCamera
 from palletjack_detection.nodes.camera_transforms import CameraTransforms, NoTransform
 from palletjack_detection.nodes.clock_watch import ClockWatch
 from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
@@ -55,21 +53,18 @@ class GuardNode(Node):
         self._class_id: str = settings["class_id"]
         self._command_timeout: float = settings["command_timeout"]
         self._clock_watch = ClockWatch(settings["clock_timeout"])
-        self._camera: CameraModel | None = None
         self._poses: deque[RobotPose] = deque(maxlen=ODOMETRY_HISTORY)
         self._waiting: deque[Detection2DArray] = deque(maxlen=WAITING_DETECTIONS)
         self._commands_sent = 0
         self._last_command_time = -math.inf
         self._last_decision = Decision(STOP, Velocity(), "no command yet", healthy=False)
         self._trouble = ""
-        self._calibration_trouble = ""
         self._transforms = CameraTransforms(self, settings["base_frame"])
         self._command = self.create_publisher(Twist, "cmd_vel", 10)
         self._state = self.create_publisher(DiagnosticArray, "~/state", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # Best effort hears reliable and best-effort publishers alike.
-        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(CameraInfo, "camera_info", self._on_camera_info, sensor)
+        # First of all: what is told of an image's size comes before its boxes.
+        self._box_camera = BoxCamera(self)
         self.create_subscription(Odometry, "odom", self._on_odometry, 50)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Twist, "cmd_vel_raw", self._on_command, 10)
@@ -78,15 +73,6 @@ class GuardNode(Node):
         self.create_timer(0.1, self._watch_commands, clock=steady)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
         self.add_on_set_parameters_callback(self._change_parameters)
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        try:
-            self._camera = camera_from_message(message)
-            self._trouble = self._calibration_trouble = ""
-        except ValueError as error:
-            # The last good one stays in use.
-            self._calibration_trouble = str(error)
-            self._report(str(error))
 
     def _on_odometry(self, message: Odometry) -> None:
         pose = _robot_pose(message)
@@ -120,8 +106,10 @@ class GuardNode(Node):
             self._publish_state("detections", self._last_decision)
 
     def _observe(self, message: Detection2DArray, pose: RobotPose) -> None:
-        if self._camera is None:
-            self._report(self._calibration_trouble or "no camera_info yet: detections cannot be placed")
+        camera = self._box_camera.of(message.header.frame_id)
+        if camera is None:
+            if not self._box_camera.trouble:
+                self._report("no camera_info yet: detections cannot be placed")
             return
         mount = self._camera_mount(message.header.frame_id, message.header.stamp)
         if mount is None:
@@ -131,10 +119,11 @@ class GuardNode(Node):
         for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
             if self._class_id and found.class_names[class_id] != self._class_id:
                 continue
-            place = locate_on_floor(box, float(score), self._camera, mount)
+            place = locate_on_floor(box, float(score), camera, mount)
             if place is not None:
                 places.append(place)
-        self._guard.observe(pose, places, self._camera, mount, arrived=self._now())
+        self._guard.observe(pose, places, camera, mount, arrived=self._now())
+        self._trouble = ""
 
     def _camera_mount(self, camera_frame: str, stamp: Any) -> CameraMount | None:
         limit = self._guard.config.source_timeout
@@ -217,9 +206,10 @@ class GuardNode(Node):
 
     def _status(self, decision: Decision) -> DiagnosticStatus:
         level = DiagnosticStatus.OK
+        trouble = "; ".join(filter(None, (self._trouble, self._box_camera.trouble)))
         if not decision.healthy:
             level = DiagnosticStatus.ERROR
-        elif decision.action != "go" or self._trouble:
+        elif decision.action != "go" or trouble:
             level = DiagnosticStatus.WARN
         seen = self._guard.last_detections
         values = {
@@ -233,9 +223,9 @@ class GuardNode(Node):
             "commands_sent": str(self._commands_sent),
             "odometry_stamp": repr(self._poses[-1].stamp) if self._poses else "none",
             "detections_stamp": repr(seen) if seen is not None else "none",
-            "trouble": self._trouble,
+            "trouble": trouble,
         }
-        reason = decision.reason if not self._trouble else f"{decision.reason}; {self._trouble}"
+        reason = decision.reason if not trouble else f"{decision.reason}; {trouble}"
         return DiagnosticStatus(
             level=level,
             name="palletjack_guard",

@@ -20,13 +20,14 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from palletjack_detection.ground_range import CameraModel, CameraMount
 from palletjack_detection.location import Location, LocationSettings, locate
-from palletjack_detection.nodes.camera_messages import camera_from_message, depth_from_message
+from palletjack_detection.nodes.box_camera import BoxCamera
+from palletjack_detection.nodes.camera_messages import depth_from_message
 from palletjack_detection.nodes.camera_transforms import CameraTransforms, NoTransform
 from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
@@ -56,14 +57,11 @@ class LocatorNode(Node):
             raise StartupError(str(error)) from error
         self._base_frame: str = settings["base_frame"]
         self._settings = _settings(settings)
-        self._camera: CameraModel | None = None
         self._depths: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=DEPTH_HISTORY)
         self._waiting: deque[tuple[float, Detection2DArray]] = deque()
         self._transform_wait: float = settings["transform_wait"]
         self._max_transform_age: float = settings["max_transform_age"]
         self._trouble = "no detections yet"
-        # Of its own, for detections come and go between two calibrations.
-        self._calibration_trouble = ""
         self._depth_trouble = ""
         self._depth_heard = -math.inf
         self._depth_topic: str = settings["depth_topic"]
@@ -73,7 +71,8 @@ class LocatorNode(Node):
         self._markers = self.create_publisher(MarkerArray, "markers", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(CameraInfo, "camera_info", self._on_camera_info, sensor)
+        # First of all: what is told of an image's size comes before its boxes.
+        self._box_camera = BoxCamera(self)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         if self._depth_topic:
             self.create_subscription(Image, self._depth_topic, self._on_depth, sensor)
@@ -82,14 +81,6 @@ class LocatorNode(Node):
         self._look_again = self.create_timer(LOOK_AGAIN_S, self._work_off, clock=steady)
         self._look_again.cancel()  # until something waits
         self.add_on_set_parameters_callback(self._change_parameters)
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        try:
-            self._camera = camera_from_message(message)
-            self._calibration_trouble = ""
-        except ValueError as error:  # the last good one stays in use
-            self._calibration_trouble = str(error)
-            self.get_logger().warning(self._calibration_trouble, throttle_duration_sec=2.0)
 
     def _on_depth(self, message: Image) -> None:
         self._depth_heard = time.monotonic()
@@ -114,15 +105,15 @@ class LocatorNode(Node):
             since, message = self._waiting[0]
             waited = force or len(self._waiting) > WAITING_DETECTIONS
             waited = waited or time.monotonic() - since >= self._transform_wait
-            calibrated = self._camera is not None
-            mount = self._mount_at(message) if calibrated else None
+            camera = self._box_camera.of(message.header.frame_id)
+            mount = self._mount_at(message) if camera is not None else None
             # Where nothing is to be placed there is nothing to wait for.
-            if mount is None and calibrated and message.detections and not waited:
+            if mount is None and camera is not None and message.detections and not waited:
                 if self._look_again.is_canceled():
                     self._look_again.reset()
                 return
             self._waiting.popleft()
-            self._answer(message, mount)
+            self._answer(message, camera, mount)
         self._look_again.cancel()
 
     def _mount_at(self, message: Detection2DArray) -> CameraMount | None:
@@ -132,21 +123,25 @@ class LocatorNode(Node):
         except NoTransform:
             return None
 
-    def _answer(self, message: Detection2DArray, mount: CameraMount | None) -> None:
+    def _answer(
+        self, message: Detection2DArray, camera: CameraModel | None, mount: CameraMount | None
+    ) -> None:
         """Answer a message, an empty one too, so that nobody waits for what will not come."""
         self._counts["messages"] += 1
         self._trouble = ""
         found: list[Located] = []
         try:
-            found = self._locate(message, mount)
+            found = self._locate(message, camera, mount)
         except Exception as error:  # one message that cannot be placed must not end the node
             self._report(f"detections not placed: {type(error).__name__}: {error}")
         self._places.publish(locations_to_message(found, message.header, self._base_frame))
         self._markers.publish(locations_to_markers(found, message.header, self._base_frame))
 
-    def _locate(self, message: Detection2DArray, mount: CameraMount | None) -> list[Located]:
-        if self._camera is None:
-            if not self._calibration_trouble:
+    def _locate(
+        self, message: Detection2DArray, camera: CameraModel | None, mount: CameraMount | None
+    ) -> list[Located]:
+        if camera is None:
+            if not self._box_camera.trouble:
                 self._report("no camera_info yet: detections cannot be placed")
             return []
         mount = mount or self._newest_mount(message)
@@ -159,9 +154,7 @@ class LocatorNode(Node):
                 continue
             centre, half_x, half_y = item.bbox.center.position, item.bbox.size_x / 2, item.bbox.size_y / 2
             box = (centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y)
-            place = (
-                locate(box, self._camera, mount, self._settings, depth) if np.all(np.isfinite(box)) else None
-            )
+            place = locate(box, camera, mount, self._settings, depth) if np.all(np.isfinite(box)) else None
             self._count(place)
             if place is not None:
                 found.append(Located(item, place))
@@ -214,7 +207,7 @@ class LocatorNode(Node):
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        trouble = "; ".join(filter(None, (self._trouble, self._calibration_trouble, self._depth_trouble)))
+        trouble = "; ".join(filter(None, (self._trouble, self._box_camera.trouble, self._depth_trouble)))
         message.status.append(
             DiagnosticStatus(
                 level=DiagnosticStatus.WARN if trouble else DiagnosticStatus.OK,
