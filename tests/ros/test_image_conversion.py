@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from palletjack_detection.image_conversion import (
+    LARGEST_SIDE,
     SUPPORTED_ENCODINGS,
     ImageRefused,
     compressed_to_rgb,
@@ -115,6 +116,8 @@ def test_ros_arrays_are_read_without_a_copy_and_the_last_row_may_lack_its_paddin
         ({"height": 0, "data": b""}, "zero size", "8x0"),
         ({"width": 2**31}, "too large", "2147483648x6"),
         ({"encoding": "RGB8"}, "unknown encoding", "'RGB8'"),
+        ({"encoding": "16UC1"}, "no brightness", "depth image.* set image_topic to the camera's picture"),
+        ({"encoding": "32FC1"}, "no brightness", "32FC1 is a depth image"),
         ({"step": 23}, "wrong step", "at least 24 bytes"),
         ({"data": bytes(143)}, "truncated data", "expected 144 bytes"),
         ({"data": b""}, "truncated data", "found 0"),
@@ -160,6 +163,27 @@ def test_compressed_images() -> None:
         with pytest.raises(ImageRefused) as refusal:
             compressed_to_rgb(format="jpeg", data=data)
         assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("format", "pixels", "reason"),
+    [
+        ("16UC1; png compressed ", np.full((8, 8), 2500, np.uint16), "no brightness"),
+        ("16UC1; compressedDepth", np.full((8, 8), 2500, np.uint16), "no brightness"),
+        ("rgb8; png compressed bgr8", np.zeros((2, LARGEST_SIDE + 1, 3), np.uint8), "too large"),
+    ],
+)
+def test_a_compressed_image_is_refused_for_what_a_raw_one_is(
+    format: str, pixels: NDArray[np.generic], reason: str
+) -> None:
+    """OpenCV would decode a depth image of 2.5 m to a picture that is black."""
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    with pytest.raises(ImageRefused) as refusal:
+        compressed_to_rgb(format=format, data=data)
+    assert refusal.value.reason == reason
+    picture = np.full((8, 8), 0x8812, np.uint16)
+    stored = cv2.imencode(".png", picture)[1].tobytes()
+    assert (compressed_to_rgb(format="mono16; png compressed", data=stored) == 0x88).all()
 
 
 @pytest.mark.parametrize("behind", [bytes(4096), b"\xff" * 100, b"APPDATA and more", bytes(70) + b"end"])

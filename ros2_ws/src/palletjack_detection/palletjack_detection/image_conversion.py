@@ -86,6 +86,10 @@ _ENCODINGS: dict[str, _Encoding] = {
     "bayer_gbrg16": _sixteen_bit(1, cv2.COLOR_BayerGR2RGB),
     "bayer_grbg16": _sixteen_bit(1, cv2.COLOR_BayerGB2RGB),
 }
+# What depth images are sent as, and raw counts of thermal and infrared cameras. Which number is white is told
+# nowhere: of a depth image in millimetres, or of 14 bits, the upper byte, which is taken of mono16, is nearly
+# black, and a detector that finds nothing in it is worse than one that says so.
+_NO_BRIGHTNESS = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 _NEED_EVEN_WIDTH = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 SUPPORTED_ENCODINGS = tuple(_ENCODINGS)
 
@@ -99,12 +103,13 @@ def image_to_rgb(
     values keep their upper byte. The padding of the last row may be absent.
 
     Raises:
-        ImageRefused: zero or absurd size, unknown encoding, a step shorter than a row, truncated data.
+        ImageRefused: zero or absurd size, an encoding that is unknown or no picture's, a step shorter than a
+            row, truncated data.
     """
     if width < 1 or height < 1:
         raise ImageRefused("zero size", f"expected an image of at least 1x1, found {width}x{height}")
-    if max(width, height) > LARGEST_SIDE:
-        raise ImageRefused("too large", f"expected sides up to {LARGEST_SIDE} pixels, found {width}x{height}")
+    _refuse_large(width, height)
+    _refuse_without_brightness(encoding)
     known = _ENCODINGS.get(encoding)
     if known is None:
         raise ImageRefused(
@@ -137,11 +142,14 @@ def compressed_to_rgb(*, format: str, data: Buffer) -> ByteImage:
     """Return the pixels of a sensor_msgs/CompressedImage (JPEG, PNG, ...) as RGB (H, W, 3) uint8.
 
     Raises:
-        ImageRefused: no data, truncated data, or a format that OpenCV cannot decode.
+        ImageRefused: no data, truncated data, a format that is no picture's or that OpenCV cannot decode, or
+            an absurd size.
     """
     buffer = np.frombuffer(data, np.uint8)
     if not len(buffer):
         raise ImageRefused("zero size", f"expected a compressed image ({format!r}), found no data")
+    # image_transport puts the encoding of what it compressed first: "16UC1; png compressed".
+    _refuse_without_brightness(format.split(";")[0].strip())
     if is_truncated_jpeg(buffer):
         # OpenCV would fill the missing part with grey and say nothing.
         raise ImageRefused("truncated data", f"data: a JPEG of {len(buffer)} bytes without its end marker")
@@ -155,7 +163,23 @@ def compressed_to_rgb(*, format: str, data: Buffer) -> ByteImage:
             "not decodable",
             f"data: expected a JPEG or PNG, found {len(buffer)} bytes ({format!r}) that do not decode",
         )
+    _refuse_large(bgr.shape[1], bgr.shape[0])
     return _convert(np.asarray(bgr, dtype=np.uint8), cv2.COLOR_BGR2RGB)
+
+
+def _refuse_large(width: int, height: int) -> None:
+    if max(width, height) > LARGEST_SIDE:
+        raise ImageRefused("too large", f"expected sides up to {LARGEST_SIDE} pixels, found {width}x{height}")
+
+
+def _refuse_without_brightness(encoding: str) -> None:
+    if encoding in _NO_BRIGHTNESS:
+        raise ImageRefused(
+            "no brightness",
+            f"encoding: {encoding} is a depth image, or raw counts of a thermal or infrared camera, and does "
+            "not say which number is white: set image_topic to the camera's picture, or the driver to mono8 "
+            "or, with white at 65535, mono16",
+        )
 
 
 def is_truncated_jpeg(buffer: ByteImage) -> bool:
