@@ -169,6 +169,35 @@ def test_a_recorder_that_is_started_again_records_beside_its_first_bag(
     assert (bag / "bag.mcap").read_bytes() == b"cut off"
 
 
+INTERRUPTED = """
+import os, signal, sys, time
+from palletjack_detection.nodes.lifetime import run_node
+from palletjack_detection.nodes.recorder_node import RecorderNode
+
+class Interrupted(RecorderNode):
+    def _look_for_topics(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10.0)
+
+sys.exit(run_node(Interrupted))
+"""
+
+
+def test_a_recorder_that_is_interrupted_while_it_starts_closes_its_bag(
+    graph_environment: dict[str, str], tmp_path: Path
+) -> None:
+    bag = tmp_path / "bag"
+    done = subprocess.run(
+        [ros_python(graph_environment), "-c", INTERRUPTED, "--ros-args", "-p", f"output:={bag}"],
+        env=graph_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (bag / "metadata.yaml").is_file()
+
+
 def test_a_recorder_that_is_killed_leaves_what_came_before(
     graph_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.ros
 SCRIPT = """
 import os, signal, sys, time
 import rclpy
+from rclpy.node import Node
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 
 def told_to_end(error):
@@ -27,7 +28,40 @@ def raises(error):
         raise error
     return make
 
+def told_twice_while_it_starts():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10.0)
+    except BaseException:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        print("what had begun is ended in order")
+        raise
+
+class Ending(Node):
+    def __init__(self):
+        super().__init__("ending")
+        self.exit_code = 0
+        self.create_timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def destroy_node(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        self.exit_code = int(sys.argv[1] == "an end that fails")
+        super().destroy_node()
+        print("what had begun is ended in order")
+
+class Late:
+    # Goes when Python takes its modules apart.
+    def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.SIGINT):
+        kill(pid, signum)
+
+late = Late() if sys.argv[1] == "told again when all is over" else None
 cases = {
+    "told twice while it starts": told_twice_while_it_starts,
+    "told again while it ends": Ending,
+    "told again when all is over": Ending,
+    "an end that fails": Ending,
     "sigterm, then a broken call": told_to_end(RuntimeError("context is not valid")),
     "sigterm, then a refusal": told_to_end(StartupError("could not be activated")),
     "a refusal": raises(StartupError("no such model")),
@@ -42,11 +76,15 @@ sys.exit(run_node(cases[sys.argv[1]]))
     [
         ("sigterm, then a broken call", 0, ""),
         ("sigterm, then a refusal", 0, ""),
+        ("told twice while it starts", 0, "what had begun is ended in order"),
+        ("told again while it ends", 0, "what had begun is ended in order"),
+        ("told again when all is over", 0, "what had begun is ended in order"),
+        ("an end that fails", 1, "what had begun is ended in order"),
         ("a refusal", 1, "no such model"),
         ("a bug", 1, "RuntimeError: a bug"),
     ],
 )
-def test_what_ends_a_node_that_starts_decides_its_exit_code(
+def test_what_ends_a_node_decides_its_exit_code(
     graph_environment: dict[str, str], case: str, code: int, said: str
 ) -> None:
     done = subprocess.run(
@@ -59,6 +97,6 @@ def test_what_ends_a_node_that_starts_decides_its_exit_code(
     text = done.stdout + done.stderr
     assert done.returncode == code, text
     assert said in text
-    if not code:
+    if not code or case == "an end that fails":
         assert "FATAL" not in text
         assert "Traceback" not in text

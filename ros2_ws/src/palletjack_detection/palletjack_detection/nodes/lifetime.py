@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -37,6 +38,16 @@ def end_with_parent(launch_pid: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _interrupt_once(signum: int, frame: FrameType | None) -> None:
+    """A terminal's Ctrl-C and the launch system both interrupt: the second must not cut the end short."""
+    signal.signal(signal.SIGINT, _ignore)
+    raise KeyboardInterrupt
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, which Python complains of where rclpy puts the handler back that was there before."""
+
+
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Make a node, spin it until SIGINT, SIGTERM or its own rclpy.shutdown(), and return the exit code.
 
@@ -44,7 +55,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     node may set ``exit_code`` for another.
     """
     # A shell starts background jobs with SIGINT ignored; the launch system interrupts with SIGINT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt_once)
     if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
         end_with_parent(int(launch_pid))
     node: Node | None = None
@@ -65,12 +76,14 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
             rclpy.logging.get_logger("palletjack_detection").fatal(str(error))
             code = 1
     finally:
-        # A terminal's Ctrl-C and the launch system both interrupt: the second must not cut this short.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, _ignore)
         if node is not None:
-            code = code or int(getattr(node, "exit_code", 0))
             with contextlib.suppress(KeyboardInterrupt):
                 node.destroy_node()
+            # Only now: the end itself may fail, as of a bag that cannot be closed.
+            code = code or int(getattr(node, "exit_code", 0))
         if rclpy.ok():
             rclpy.shutdown()
+        # When Python ends it puts the default back for its own handlers: a late one would be death by signal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code

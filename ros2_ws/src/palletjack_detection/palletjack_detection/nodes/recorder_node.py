@@ -70,6 +70,13 @@ class RecorderNode(Node):
         self._limit = settings["max_megabytes"] * MEGABYTE
         folder = Path(settings["output"]).expanduser()
         self._bag = Bag(free_folder(folder) if settings["started_again"] else folder)
+        try:
+            self._begin()
+        except BaseException:  # an interrupt, too: nobody has a node then, to close its bag
+            self._bag.close()
+            raise
+
+    def _begin(self) -> None:
         self._bytes = self._messages = 0
         self._trouble = ""
         self._heard: dict[str, Any] = {}
