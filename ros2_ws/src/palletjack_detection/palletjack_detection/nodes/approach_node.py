@@ -8,7 +8,6 @@ thinking is in ``palletjack_detection.approach``.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import fields
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -23,8 +22,8 @@ from palletjack_detection.guard import RobotPose, Velocity
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 from palletjack_detection.nodes.stamps import seconds
+from palletjack_detection.pose_history import PoseHistory
 
-ODOMETRY_HISTORY = 200
 # Odometry farther than this from an image's stamp is another place (s).
 SAME_PLACE_S = 0.2
 
@@ -72,7 +71,7 @@ class ApproachNode(Node):
         self._approach = Approach(config)
         self._enabled = False
         self._trouble = ""
-        self._poses: deque[RobotPose] = deque(maxlen=ODOMETRY_HISTORY)
+        self._poses = PoseHistory()
         self._wish = self.create_publisher(Twist, "cmd_vel_raw", 10)
         self._state = self.create_publisher(DiagnosticArray, "~/state", 10)
         self.create_subscription(Odometry, "odom", self._on_odometry, 50)
@@ -96,11 +95,8 @@ class ApproachNode(Node):
         if not all(map(math.isfinite, (pose.x, pose.y, pose.yaw, pose.speed))):
             self._trouble = "odometry is not finite, message ignored"
             return
-        if self._poses and stamp < self._poses[-1].stamp:
-            # Time began anew, as when a simulation is reset.
-            self._poses.clear()
+        if self._poses.add(pose):
             self._approach.target = None
-        self._poses.append(pose)
 
     def _on_detections(self, message: Detection3DArray) -> None:
         expected, found = self._settings["base_frame"], message.header.frame_id
@@ -108,13 +104,12 @@ class ApproachNode(Node):
             self._trouble = f"detections_3d: expected frame {expected!r}, found {found!r}"
             return
         stamp = seconds(message.header.stamp)
-        pose = min(self._poses, key=lambda item: abs(item.stamp - stamp), default=None)
-        if pose is None or abs(pose.stamp - stamp) > SAME_PLACE_S:
+        if not self._poses.reaches(stamp, SAME_PLACE_S):
             self._trouble = f"no odometry of the time of the detections ({stamp:.2f} s)"
             return
         self._trouble = ""
         self._approach.observe(
-            pose, [near_side(item) for item in message.detections if self._is_wanted(item)]
+            self._poses.at(stamp), [near_side(item) for item in message.detections if self._is_wanted(item)]
         )
 
     def _is_wanted(self, detection: Detection3D) -> bool:
@@ -123,7 +118,7 @@ class ApproachNode(Node):
 
     def _on_timer(self) -> None:
         now = self.get_clock().now().nanoseconds * 1e-9
-        pose = self._poses[-1] if self._poses else None
+        pose = self._poses.newest
         velocity, state = Velocity(), SEARCHING
         if not self._enabled:
             state = "disabled"

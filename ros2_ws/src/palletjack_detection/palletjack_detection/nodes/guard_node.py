@@ -7,7 +7,6 @@ Subscribes ``cmd_vel_raw``, ``detections``, ``camera_info`` and ``odom``; publis
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import deque
 from dataclasses import fields
 from typing import Any
@@ -31,13 +30,11 @@ from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_from_message
 from palletjack_detection.nodes.parameters import declare, first_problem
 from palletjack_detection.nodes.stamps import seconds
+from palletjack_detection.pose_history import SAME_TIME_S, PoseHistory
 
 DIAGNOSTICS_PERIOD_S = 1.0
 # Detections wait for the odometry of their stamp; more than these are not kept.
 WAITING_DETECTIONS = 10
-ODOMETRY_HISTORY = 200
-# Stamps travel as whole nanoseconds: this is "the same time".
-SAME_TIME_S = 1e-6
 
 
 class GuardNode(Node):
@@ -53,7 +50,7 @@ class GuardNode(Node):
         self._class_id: str = settings["class_id"]
         self._command_timeout: float = settings["command_timeout"]
         self._clock_watch = ClockWatch(settings["clock_timeout"])
-        self._poses: deque[RobotPose] = deque(maxlen=ODOMETRY_HISTORY)
+        self._poses = PoseHistory()
         self._waiting: deque[Detection2DArray] = deque(maxlen=WAITING_DETECTIONS)
         self._commands_sent = 0
         self._last_command_time = -math.inf
@@ -80,10 +77,7 @@ class GuardNode(Node):
             self._report("odometry is not finite, message ignored")
             return
         self._transforms.hear(pose.stamp)
-        if self._poses and pose.stamp < self._poses[-1].stamp:
-            # Time began anew, as when a simulation is reset.
-            self._poses.clear()
-        self._poses.append(pose)
+        self._poses.add(pose)
         self._work_off()
 
     def _on_detections(self, message: Detection2DArray) -> None:
@@ -92,13 +86,13 @@ class GuardNode(Node):
 
     def _work_off(self) -> None:
         """Hand detections to the guard once the odometry of their time is there, in their order."""
-        while self._waiting and self._poses:
+        while self._waiting and (newest := self._poses.newest):
             stamp = seconds(self._waiting[0].header.stamp)
-            if self._poses[-1].stamp + SAME_TIME_S < stamp:
+            if newest.stamp + SAME_TIME_S < stamp:
                 return
             message = self._waiting.popleft()
             try:
-                self._observe(message, self._pose_at(stamp))
+                self._observe(message, self._poses.at(stamp))
             except (
                 Exception
             ) as error:  # a guard that dies leaves the robot unguarded; stale detections stop it
@@ -139,7 +133,7 @@ class GuardNode(Node):
             self._report(f"cmd_vel_raw is not finite ({raw.linear}, {raw.angular}): stopping")
             raw = Velocity()
         self._last_command_time = self._now()
-        pose = self._poses[-1] if self._poses else None
+        pose = self._poses.newest
         if stopped := self._clock_watch.problem(self._ros_time()):
             decision = Decision(STOP, Velocity(), stopped, healthy=False)
         else:
@@ -175,30 +169,12 @@ class GuardNode(Node):
     def _now(self) -> float:
         """Node time; never before what was already received, since /clock comes on a topic of its own."""
         seen = [self._ros_time()]
-        if self._poses and self.get_parameter("use_sim_time").value:
-            seen.append(self._poses[-1].stamp)
+        if (pose := self._poses.newest) and self.get_parameter("use_sim_time").value:
+            seen.append(pose.stamp)
         return max(seen)
 
     def _ros_time(self) -> float:
         return float(self.get_clock().now().nanoseconds) * 1e-9
-
-    def _pose_at(self, stamp: float) -> RobotPose:
-        """Odometry at ``stamp`` (s), interpolated; the oldest known where it lies before all."""
-        stamps = [pose.stamp for pose in self._poses]
-        index = bisect_left(stamps, stamp - SAME_TIME_S)
-        after = self._poses[min(index, len(stamps) - 1)]
-        if index == 0 or abs(after.stamp - stamp) <= SAME_TIME_S:
-            return after
-        before = self._poses[index - 1]
-        share = (stamp - before.stamp) / (after.stamp - before.stamp)
-        turn = math.remainder(after.yaw - before.yaw, 2.0 * math.pi)
-        return RobotPose(
-            stamp,
-            before.x + share * (after.x - before.x),
-            before.y + share * (after.y - before.y),
-            before.yaw + share * turn,
-            before.speed + share * (after.speed - before.speed),
-        )
 
     def _report(self, trouble: str) -> None:
         self._trouble = trouble
@@ -211,7 +187,7 @@ class GuardNode(Node):
             level = DiagnosticStatus.ERROR
         elif decision.action != "go" or trouble:
             level = DiagnosticStatus.WARN
-        seen = self._guard.last_detections
+        seen, pose = self._guard.last_detections, self._poses.newest
         values = {
             "action": decision.action,
             "reason": decision.reason,
@@ -221,7 +197,7 @@ class GuardNode(Node):
             "detections_delay": repr(self._guard.measured_delay),
             "healthy": str(decision.healthy).lower(),
             "commands_sent": str(self._commands_sent),
-            "odometry_stamp": repr(self._poses[-1].stamp) if self._poses else "none",
+            "odometry_stamp": repr(pose.stamp) if pose else "none",
             "detections_stamp": repr(seen) if seen is not None else "none",
             "trouble": trouble,
         }
