@@ -1,8 +1,8 @@
 """Plays a robot to a running guard node and prints what the guard lets through, as JSON.
 
-Run as a process inside a ROS environment (``python guard_probe.py sources`` or ``clock``). Each phase lasts
-``PHASE_S`` and is judged by the last message of it. ``beats`` are what the probe publishes at 20 Hz in that
-phase.
+Run as a process inside a ROS environment (``python guard_probe.py sources``, ``clock`` or ``set_back``). Each
+phase lasts ``PHASE_S`` and is judged by the last message of it. ``beats`` are what the probe publishes at 20
+Hz in that phase.
 """
 
 from __future__ import annotations
@@ -165,6 +165,23 @@ def stop_the_clock(robot: Robot) -> dict[str, dict]:
     }
 
 
+def set_the_clock_back(robot: Robot) -> dict[str, dict]:
+    """Simulated time is set back as the detector falls silent, then as nobody asks for motion any more."""
+    robot.simulated = 1000.0
+    runs = robot.phase("clock", *EVERY)
+    robot.simulated -= 100.0
+    no_detections = robot.phase("clock", "transform", "info", "odometry", "command")
+    runs_again = robot.phase("clock", *EVERY)
+    robot.simulated -= 100.0
+    no_command = robot.phase("clock")
+    return {
+        "runs": runs,
+        "no_detections": no_detections,
+        "runs_again": runs_again,
+        "no_command": no_command,
+    }
+
+
 def main() -> None:
     """Go through the phases and print their outcomes."""
     rclpy.init()
@@ -176,7 +193,7 @@ def main() -> None:
         if time.monotonic() > deadline:
             sys.exit("no guard within 30 s")
         rclpy.spin_once(robot, timeout_sec=0.1)
-    phases = {"sources": fail_sources, "clock": stop_the_clock}[sys.argv[1]]
+    phases = {"sources": fail_sources, "clock": stop_the_clock, "set_back": set_the_clock_back}[sys.argv[1]]
     print(json.dumps(phases(robot)))
     robot.destroy_node()
     rclpy.shutdown()

@@ -184,6 +184,16 @@ def test_time_that_starts_anew_clears_the_memory() -> None:
     assert guard.limit(0.1, pose(0.1), FORWARD).action == GO
 
 
+def test_sources_of_a_time_that_is_yet_to_come_are_no_fresh_ones() -> None:
+    """Where a clock was set back and the detector died, its last detections would never grow old."""
+    guard = guard_that_saw(until=1.0)
+    assert guard.limit(1.0, pose(1.0), FORWARD).action == GO
+    assert guard.limit(0.6, pose(0.6), FORWARD).action == GO, "clocks differ a little"
+    for decision in (guard.limit(-50.0, pose(-50.0), FORWARD), guard.limit(1.0, pose(9.0), FORWARD)):
+        assert (decision.action, decision.healthy) == (STOP, False)
+        assert "s in the future (limit 0.50 s): are the clocks in step?" in decision.reason
+
+
 def test_object_stays_where_it_is_while_the_robot_moves_and_turns() -> None:
     guard = guard_that_saw(seen(4.0))
     assert guard.free_gap(RobotPose(1.0, 1.0, 0.0, 0.0, 1.0)) == pytest.approx(4.0 - 1.0 - 0.5)

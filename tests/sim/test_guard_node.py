@@ -67,3 +67,14 @@ def test_clock_that_stands_still_stops_the_robot(loop_environment: dict[str, str
     assert outcome["stopped_in_silence"]["speed"] == 0.0
     assert outcome["stopped_in_silence"]["count"] == 1
     assert "the clock stands still" in outcome["stopped_in_silence"]["state"]
+
+
+def test_clock_that_is_set_back_makes_nothing_fresh(loop_environment: dict[str, str]) -> None:
+    parameters = (*PARAMETERS, "use_sim_time:=true", "clock_timeout:=5.0")
+    outcome = outcome_beside(loop_environment, "palletjack_guard", parameters, "guard_probe.py", "set_back")
+    assert outcome["runs"]["speed"] == 0.5
+    assert outcome["no_detections"]["speed"] == 0.0
+    assert "detections are stamped" in outcome["no_detections"]["state"]
+    assert outcome["runs_again"]["speed"] == 0.5
+    assert outcome["no_command"]["speed"] == 0.0
+    assert "no cmd_vel_raw any more" in outcome["no_command"]["state"]

@@ -248,7 +248,7 @@ class Guard:
         return [item.ends + time * item.velocity for time in times]
 
     def _source_problem(self, now: float, pose: RobotPose | None) -> str:
-        """Everything that is missing: detections that wait for odometry are late as well."""
+        """All that is missing, late (as detections that wait for odometry are) or not of this time."""
         timeout = self.config.source_timeout
         problems = []
         for name, stamp in (
@@ -259,6 +259,12 @@ class Guard:
                 problems.append(f"no {name} yet")
             elif now - stamp > timeout:
                 problems.append(f"no {name} for {now - stamp:.2f} s (limit {timeout:.2f} s)")
+            elif stamp - now > timeout:
+                # They would never grow old: as where a clock was set back and nothing came since.
+                problems.append(
+                    f"{name} are stamped {stamp - now:.2f} s in the future (limit {timeout:.2f} s): are the "
+                    "clocks in step?"
+                )
         return "; ".join(problems)
 
     def _merge(self, pose: RobotPose, item: FloorObservation, unmatched: list[Obstacle]) -> None:

@@ -23,7 +23,7 @@ from vision_msgs.msg import Detection2DArray
 from palletjack_detection.ground_range import CameraMount, FloorObservation, locate_on_floor
 from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, RobotPose, Velocity
 from palletjack_detection.nodes.box_camera import BoxCamera
-from palletjack_detection.nodes.camera_transforms import CameraTransforms, NoTransform
+from palletjack_detection.nodes.camera_transforms import BEGAN_ANEW_S, CameraTransforms, NoTransform
 from palletjack_detection.nodes.clock_watch import ClockWatch
 from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
 from palletjack_detection.nodes.lifetime import StartupError, run_node
@@ -152,6 +152,8 @@ class GuardNode(Node):
         """A robot base may lack a timeout of its own: end a motion that nobody renews, or that time left."""
         moving = self._last_decision.command != Velocity()
         problem = self._clock_watch.problem(self._ros_time())
+        # Not in the future, where a clock that is set back would leave it.
+        self._last_command_time = min(self._last_command_time, self._now())
         if not problem and self._now() - self._last_command_time > self._command_timeout:
             problem = "no cmd_vel_raw any more"
         if moving and problem:
@@ -167,11 +169,12 @@ class GuardNode(Node):
         self._commands_sent += 1
 
     def _now(self) -> float:
-        """Node time; never before what was already received, since /clock comes on a topic of its own."""
-        seen = [self._ros_time()]
-        if (pose := self._poses.newest) and self.get_parameter("use_sim_time").value:
-            seen.append(pose.stamp)
-        return max(seen)
+        """Node time; never a little before what was already received, as /clock has a topic of its own."""
+        now, pose = self._ros_time(), self._poses.newest
+        if pose is None or not self.get_parameter("use_sim_time").value:
+            return now
+        # Much before it is another time, as after a simulation's reset.
+        return pose.stamp if 0.0 < pose.stamp - now < BEGAN_ANEW_S else now
 
     def _ros_time(self) -> float:
         return float(self.get_clock().now().nanoseconds) * 1e-9
