@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from palletjack_detection.detections import Detections
-from palletjack_detection.tracking import UNTRACKED, Tracker, TrackerSettings
+from palletjack_detection.tracking import KEPT_TIMES, UNTRACKED, Tracker, TrackerSettings
 
 PERIOD = 0.1
 
@@ -98,3 +98,9 @@ def test_an_hour_of_crowds_does_not_grow_memory(tracker: Tracker) -> None:
     held = tracker._by_class["palletjack"]
     assert len(held.removed_stracks) <= 200
     assert len(tracker._ids) <= 1000
+
+
+def test_stamps_that_stand_still_fill_no_memory(tracker: Tracker) -> None:
+    for _ in range(KEPT_TIMES + 50):
+        tracker.update(seen(), 5.0)
+    assert len(tracker._times) == KEPT_TIMES

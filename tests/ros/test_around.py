@@ -169,6 +169,42 @@ def test_a_recorder_that_is_started_again_records_beside_its_first_bag(
     assert (bag / "bag.mcap").read_bytes() == b"cut off"
 
 
+WITHOUT_STAMPS = """
+import time
+import rclpy
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from palletjack_detection.nodes.tracker_node import TrackerNode
+
+rclpy.init()
+node = TrackerNode()
+ids = []
+for pause in (0.0, 0.05, 1.0):
+    time.sleep(pause)
+    item = Detection2D()
+    item.bbox.center.position.x, item.bbox.center.position.y = 100.0, 100.0
+    item.bbox.size_x = item.bbox.size_y = 50.0
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = "palletjack", 0.9
+    item.results.append(result)
+    node._on_detections(Detection2DArray(detections=[item]))
+    ids.append(item.id)
+print("IDS", *ids)
+"""
+
+
+def test_objects_of_a_camera_without_stamps_are_forgotten_in_time(graph_environment: dict[str, str]) -> None:
+    """Seen twice, then not for longer than it is remembered: another one, for all that is known."""
+    done = subprocess.run(
+        [ros_python(graph_environment), "-c", WITHOUT_STAMPS, "--ros-args", "-p", "memory_s:=0.6"],
+        env=graph_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "IDS 1 1 2" in done.stdout
+
+
 INTERRUPTED = """
 import os, signal, sys, time
 from palletjack_detection.nodes.lifetime import run_node

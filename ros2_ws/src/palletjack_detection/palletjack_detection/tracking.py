@@ -20,6 +20,8 @@ from palletjack_detection.detections import Detections
 SAME_BOX_IOU = 0.3
 KEPT_REMOVED_TRACKS = 100
 KEPT_IDENTITIES = 1000
+# More than come within the longest memory; stamps that stand still would keep the times of all images.
+KEPT_TIMES = 10_000
 UNTRACKED = 0
 
 
@@ -50,7 +52,7 @@ class Tracker:
         self._by_class: dict[str, Any] = {}
         self._ids: dict[tuple[str, int], int] = {}
         self._next_id = 1
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque(maxlen=KEPT_TIMES)
         self._make = _byte_tracker()
 
     def update(self, detections: Detections, time_s: float) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ Detection2DArray in, the same with ids out on ``tracked_detections``; an object 
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -16,6 +17,7 @@ from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_with_order
 from palletjack_detection.nodes.parameters import declare
+from palletjack_detection.nodes.stamps import seconds
 from palletjack_detection.nodes.tracker_parameters import PARAMETERS
 from palletjack_detection.tracking import UNTRACKED, Tracker, TrackerSettings, TrackingError
 
@@ -40,7 +42,8 @@ class TrackerNode(Node):
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        # A camera without a clock stamps with zero: its objects are remembered by when their boxes came.
+        stamp = seconds(message.header.stamp) or time.monotonic()
         try:
             detections, order = detections_with_order(message)
             identities = self._tracker.update(detections, stamp)
