@@ -243,6 +243,10 @@ def _serve() -> None:
                 ],
             }
 
+        def last_speed(self) -> float:
+            """What the robot would go on with."""
+            return float(self.commands[-1].linear.x)
+
         def play_detector(self, listeners: int, timeout: float) -> bool:
             """Publish detections from now on; whether ``listeners`` of them are heard in time."""
             self.detections = self.create_publisher(Detection2DArray, "detections", 10)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ros.environment import isolated, own_domain, ros_python
+from tests.ros.environment import isolated, own_domain, ros_python, start_node, wait_until
 from tests.ros.fault_probe import FaultProbe
 from tests.ros.test_around import running
 
@@ -109,3 +111,23 @@ def test_without_a_usable_transform_nothing_is_placed_and_the_robot_stands(
         outcome = drive(probe, {}, beats=12)
         assert placed(outcome)
         assert max(outcome["speeds"][-4:]) > 0.0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_guard_that_is_ended_stops_the_robot(
+    graph_environment: dict[str, str], tmp_path: Path, signum: signal.Signals
+) -> None:
+    """A robot base may lack a timeout of its own, and would go on with the last command."""
+    words = ("--ros-args", "-p", "command_timeout:=10.0")
+    guard = start_node(graph_environment, tmp_path / "log", "palletjack_guard", *words)
+    try:
+        with FaultProbe(ros_python(graph_environment), graph_environment) as probe:
+            assert probe.ask("play_detector", listeners=1, timeout=40.0), guard.text()
+            probe.ask("mount")
+            outcome = drive(probe, {}, beats=12)
+            assert probe.ask("last_speed") == outcome["speeds"][-1] > 0.0
+            assert guard.stop(signum) == 0, guard.text()
+            wait_until(lambda: probe.ask("last_speed") == 0.0, 5.0, f"a robot that stands\n{guard.text()}")
+    finally:
+        guard.stop(signal.SIGKILL)
+    assert "Traceback" not in guard.text()

@@ -162,6 +162,12 @@ class GuardNode(Node):
             self._publish_state("timeout", self._last_decision)
             self.get_logger().warning(self._last_decision.reason)
 
+    def last_word(self) -> None:
+        """End the motion: nobody guards it any more."""
+        if self._last_decision.command != Velocity():
+            self.get_logger().warning("stop: the guard ends")
+            self._send(Velocity())
+
     def _send(self, velocity: Velocity) -> None:
         message = Twist()
         message.linear.x, message.angular.z = float(velocity.linear), float(velocity.angular)
@@ -252,7 +258,7 @@ def _robot_pose(message: Odometry) -> RobotPose:
 
 def main(args: list[str] | None = None) -> int:
     """Entry point of ``ros2 run palletjack_detection palletjack_guard``."""
-    return run_node(GuardNode, args)
+    return run_node(GuardNode, args, last_word=True)
 
 
 if __name__ == "__main__":

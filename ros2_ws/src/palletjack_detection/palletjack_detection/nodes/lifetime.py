@@ -13,13 +13,16 @@ from types import FrameType
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 # This package's launch files set it to their process id: the node then ends when its launch process
 # does, however that ended. By itself `ros2 launch` is killed by SIGTERM and leaves its nodes running.
 END_WITH_PARENT = "PALLETJACK_END_WITH_PARENT"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+# A node with a last word hears a signal after this time at most.
+TURN_S = 0.1
 
 
 class StartupError(RuntimeError):
@@ -40,32 +43,47 @@ def end_with_parent(launch_pid: int) -> None:
 
 def _interrupt_once(signum: int, frame: FrameType | None) -> None:
     """A terminal's Ctrl-C and the launch system both interrupt: the second must not cut the end short."""
-    signal.signal(signal.SIGINT, _ignore)
+    _from_now_on(_ignore)
     raise KeyboardInterrupt
+
+
+def _from_now_on(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Put ``handler`` in the place of our own ones; SIGTERM is rclpy's where a node needs no last word."""
+    signal.signal(signal.SIGINT, handler)
+    if signal.getsignal(signal.SIGTERM) in (_interrupt_once, _ignore):
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
     """Unlike SIG_IGN, which Python complains of where rclpy puts the handler back that was there before."""
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, last_word: bool = False) -> int:
     """Make a node, spin it until SIGINT, SIGTERM or its own rclpy.shutdown(), and return the exit code.
 
     0 after an orderly end, which may come while it is still starting; 1 where the node could not start. A
-    node may set ``exit_code`` for another.
+    node may set ``exit_code`` for another. ``last_word``: its method of that name is called before its end,
+    while it can still publish.
     """
     # A shell starts background jobs with SIGINT ignored; the launch system interrupts with SIGINT.
     signal.signal(signal.SIGINT, _interrupt_once)
     if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
         end_with_parent(int(launch_pid))
+    if last_word:
+        signal.signal(signal.SIGTERM, _interrupt_once)
     node: Node | None = None
     code = 0
     initialized = False
     try:
-        rclpy.init(args=args)
+        # rclpy's own handlers end the context at once: nothing can be published then.
+        handlers = SignalHandlerOptions.NO if last_word else SignalHandlerOptions.ALL
+        rclpy.init(args=args, signal_handler_options=handlers)
         initialized = True
         node = make_node()
-        rclpy.spin(node)
+        if last_word:
+            _spin_by_turns(node)
+        else:
+            rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:
@@ -76,14 +94,24 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
             rclpy.logging.get_logger("palletjack_detection").fatal(str(error))
             code = 1
     finally:
-        signal.signal(signal.SIGINT, _ignore)
+        _from_now_on(_ignore)
         if node is not None:
             with contextlib.suppress(KeyboardInterrupt):
+                if last_word and rclpy.ok():
+                    node.last_word()  # type: ignore[attr-defined]
                 node.destroy_node()
             # Only now: the end itself may fail, as of a bag that cannot be closed.
             code = code or int(getattr(node, "exit_code", 0))
         if rclpy.ok():
             rclpy.shutdown()
         # When Python ends it puts the default back for its own handlers: a late one would be death by signal.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _from_now_on(signal.SIG_IGN)
     return code
+
+
+def _spin_by_turns(node: Node) -> None:
+    """Spin so that Python's own signal handlers get their turn: they do not run while rclpy waits."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while rclpy.ok():
+        executor.spin_once(timeout_sec=TURN_S)
