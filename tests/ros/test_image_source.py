@@ -17,6 +17,7 @@ from palletjack_detection.frame_source import (
     video_frames,
     video_rate,
 )
+from palletjack_detection.ground_range import CameraModel
 from palletjack_detection.thermal import hottest_zone
 from tests.ros.environment import ros_python, start_launch, start_node
 from tests.ros.graph_probe import Probe
@@ -58,7 +59,9 @@ def test_the_pattern_moves_and_has_any_size() -> None:
 def test_the_made_camera_sees_the_angle_that_it_states() -> None:
     camera = PinholeCamera(960, 544, 70.0)
     assert 2 * math.degrees(math.atan(480 / camera.focal_length)) == pytest.approx(70.0)
-    assert (camera.matrix[2], camera.matrix[5], camera.matrix[8]) == (480.0, 272.0, 1.0)
+    # As the locator reads it: the optical axis meets the middle, half of the size from the upper left edge.
+    model = CameraModel.from_values(960, 544, camera.matrix, [0.0] * 5)
+    assert (model.project(np.array([[0.0, 0.0, 1.0]])) + 0.5).tolist() == [[480.0, 272.0]]
 
 
 def test_the_hottest_zone_that_can_be_read(tmp_path: Path) -> None:

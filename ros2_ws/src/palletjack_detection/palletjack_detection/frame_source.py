@@ -34,9 +34,9 @@ class PinholeCamera:
 
     @property
     def matrix(self) -> list[float]:
-        """The intrinsic matrix K, row by row."""
+        """The intrinsic matrix K, row by row; it counts from the centre of the first pixel."""
         f = self.focal_length
-        return [f, 0.0, self.width / 2.0, 0.0, f, self.height / 2.0, 0.0, 0.0, 1.0]
+        return [f, 0.0, (self.width - 1) / 2.0, 0.0, f, (self.height - 1) / 2.0, 0.0, 0.0, 1.0]
 
 
 def video_rate(path: Path) -> float:
