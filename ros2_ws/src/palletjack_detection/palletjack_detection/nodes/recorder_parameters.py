@@ -5,7 +5,7 @@ from __future__ import annotations
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 DEFAULT_TOPICS = (
-    "image,camera_info,detections,tracked_detections,detections_3d,markers,detections_image,"
+    "image,camera_info,detections,detections_info,tracked_detections,detections_3d,markers,detections_image,"
     "/tf,/tf_static,/odom,/cmd_vel,/cmd_vel_raw,/diagnostics"
 )
 PARAMETERS = (
