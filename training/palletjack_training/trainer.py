@@ -13,8 +13,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader
 from palletjack_training.callbacks import Checkpoints, Overlays, RunLog, Snapshots, TimeLimit, Validation
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig, first_difference, save_config
+from palletjack_training.data_origin import describe_data
 from palletjack_training.distillation import load_teacher
 from palletjack_training.frames import (
     FrameOrder,
@@ -48,6 +49,7 @@ from palletjack_training.module import (
 )
 from palletjack_training.network import DetectNet, build_network
 from palletjack_training.ranks import Ranks
+from palletjack_training.run_request import RunRequest, request_from_json, request_to_json
 from palletjack_training.schedule import Progress
 from palletjack_training.several_devices import ProcessError, device_count, run_processes
 from palletjack_training.stopping import ctrl_c_ends_between_steps
@@ -59,30 +61,7 @@ _STREAMING_WORKERS = 8
 _CALIBRATION_BATCH = 4
 _NORMALIZATION_FRAMES = 24
 _LAYOUTS = (torch.channels_last, torch.contiguous_format)
-_OPTIONAL_PATHS = ("out", "cache_dir", "initial", "teacher")
 _MUST_MATCH = ("classes", "input", "network", "targets", "quantization")
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What to train on and for how long.
-
-    ``data`` and ``validation`` are KITTI folders; without ``validation`` a share of ``data`` is held
-    out. ``time_limit`` in seconds is for the whole command, decoding included. ``initial`` is a weights
-    file or checkpoint of the same network to start from, ``teacher`` one of a larger network to learn from.
-    ``stop_after`` ends the run at that step, to be
-    resumed, with the schedule of the whole run.
-    """
-
-    data: tuple[Path, ...]
-    out: Path
-    validation: tuple[Path, ...] = ()
-    cache_dir: Path | None = None
-    time_limit: float | None = None
-    resume: bool = False
-    initial: Path | None = None
-    teacher: Path | None = None
-    stop_after: int | None = None
 
 
 def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
@@ -101,7 +80,7 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
     left = None if request.time_limit is None else request.time_limit - (time.monotonic() - began)
     print(f"training on {devices} devices", file=sys.stderr, flush=True)
     try:
-        run_processes(devices, config, _to_json(replace(request, time_limit=left)))
+        run_processes(devices, config, request_to_json(replace(request, time_limit=left)))
     except ProcessError as error:
         raise TrainingError(str(error)) from error
     return dict(json.loads((request.out / "summary.json").read_text()))
@@ -109,7 +88,7 @@ def run_training(config: TrainingConfig, request: RunRequest) -> dict[str, Any]:
 
 def train_rank(config: TrainingConfig, request: dict[str, Any]) -> None:
     """Train as one of the processes of a run on several devices, which has been joined already."""
-    own = _from_json(request)
+    own = request_from_json(request)
     _train(config, own, _checkpoint_to_resume(config, own), time.monotonic())
 
 
@@ -141,11 +120,11 @@ def _train(
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
     module.teacher = teacher
-    module.provenance = _provenance(config, request, data, origin)
+    module.provenance = _provenance(config, request, data, origin, ranks)
     if checkpoint is not None and origin is not None and ranks.is_first:
         said = other_frames(origin.provenance, module.provenance)
         if said is not None:
-            print(f"{request.out}: {said}", file=sys.stderr, flush=True)
+            _say(f"{request.out}: {said}")
     validation = Validation(config, data.held_cache, data.held, request.out)
     trainer = _make_trainer(config, request, device, start, validation, ranks)
     if request.time_limit is not None:
@@ -181,24 +160,6 @@ def _train(
     return summary
 
 
-def _to_json(request: RunRequest) -> dict[str, Any]:
-    return {
-        **asdict(request),
-        "data": [str(path.absolute()) for path in request.data],
-        "validation": [str(path.absolute()) for path in request.validation],
-        **{
-            name: None if getattr(request, name) is None else str(getattr(request, name).absolute())
-            for name in _OPTIONAL_PATHS
-        },
-    }
-
-
-def _from_json(content: dict[str, Any]) -> RunRequest:
-    paths = {name: content[name] and Path(content[name]) for name in _OPTIONAL_PATHS}
-    several = {name: tuple(map(Path, content[name])) for name in ("data", "validation")}
-    return RunRequest(**{**content, **paths, **several})
-
-
 def _open(config: TrainingConfig, request: RunRequest) -> TrainingData:
     return open_training_data(
         config,
@@ -210,11 +171,13 @@ def _open(config: TrainingConfig, request: RunRequest) -> TrainingData:
 
 
 def _provenance(
-    config: TrainingConfig, request: RunRequest, data: TrainingData, origin: Weights | None
+    config: TrainingConfig, request: RunRequest, data: TrainingData, origin: Weights | None, ranks: Ranks
 ) -> dict[str, Any]:
+    held_out = _described(request.validation, data.held_cache, ranks) if request.validation else []
     pruning = [] if origin is None else origin.provenance.get("pruning", [])
     return {
-        "data": [folder.name for folder in request.data],
+        "data": _described(request.data, data.cache, ranks),
+        **({"validation_data": held_out} if held_out else {}),
         "frames": len(data.taken),
         "seed": config.trainer.seed,
         "initial": None if request.initial is None else request.initial.name,
@@ -222,6 +185,20 @@ def _provenance(
         **({"pruning": pruning} if pruning else {}),
         **({"quantization": "trained"} if config.quantization.enabled else {}),
     }
+
+
+def _described(folders: Sequence[Path], cache: FrameCache, ranks: Ranks) -> list[dict[str, Any]]:
+    """Where the frames of ``cache`` come from, folder by folder."""
+    say = _say if ranks.is_first else _say_nothing
+    return [describe_data(folder, len(part), say) for folder, part in zip(folders, cache.frames, strict=True)]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _say_nothing(text: str) -> None:
+    """Of several processes the first speaks."""
 
 
 def _device(ranks: Ranks) -> torch.device:

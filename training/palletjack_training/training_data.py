@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_training.config import TrainingConfig
+from palletjack_training.data_origin import data_entries, data_title
 from palletjack_training.frames import draw_frames
 from palletjack_training.kitti_cache import DatasetError, FrameCache, open_cache
 
@@ -65,15 +66,18 @@ def open_training_data(
 def other_frames(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """What to say of a run that goes on with other frames than it began with; None where they are the same.
 
-    ``before`` and ``now`` are provenances: names of the folders, and how many frames of them were taken.
+    ``before`` and ``now`` are provenances: where the frames come from, and how many of them were taken. One
+    of a run that was begun when only the folders' names were recorded is compared by these.
     """
-    first, second = ((item.get("data"), item.get("frames")) for item in (before, now))
-    if first == second or None in first:
+    if None in (before.get("data"), before.get("frames")):
         return None
-    return (
-        f"goes on with {second[1]} frames of {', '.join(second[0] or ())}; it was begun with {first[1]} of "
-        f"{', '.join(first[0] or ())}"
-    )
+    first, second = (data_entries(item["data"]) for item in (before, now))
+    if any(set(entry) == {"name"} for entry in first):
+        first, second = ([{"name": entry.get("name")} for entry in entries] for entries in (first, second))
+    if (first, before["frames"]) == (second, now["frames"]):
+        return None
+    begun, found = (", ".join(map(data_title, entries)) for entries in (first, second))
+    return f"goes on with {now['frames']} frames of {found}; it was begun with {before['frames']} of {begun}"
 
 
 def _report(done: int, total: int) -> None:
