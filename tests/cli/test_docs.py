@@ -176,7 +176,7 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
         assert [cell.strip() for cell in row.split("|")[3:8] if cell.strip()] == [f"{v:.2f}" for v in stated]
     training = model["training"]
     assert f"{training['frames']:,} frames" in card
-    assert f"{training['dense']['steps']:,} steps" in card
+    assert f"{training['before'][0]['steps']:,} steps" in card
     assert f"{training['steps']:,} steps" in card
     assert f"threshold {model['score_threshold']:g}" in card
 

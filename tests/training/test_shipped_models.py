@@ -69,6 +69,28 @@ def test_every_graph_has_the_contract_and_says_what_it_is(folder: Path) -> None:
 
 
 @each_folder
+def test_the_description_names_what_made_the_model(folder: Path) -> None:
+    training = load_model_spec(folder).training
+    dense, prune, tuned = training["before"]
+    assert [stage["stage"] for stage in (dense, prune, tuned, training)] == [
+        "train",
+        "prune",
+        "train",
+        "train",
+    ]
+    assert prune["pruning"] == tuned["pruning"] == training["pruning"]
+    for stage in (tuned, training):
+        assert stage["taught_by"]["config"] == "palletjack_lite2"
+    for stage in (dense, tuned, tuned["taught_by"]):
+        assert stage["steps"] > 0
+        assert 0.7 < stage["validation"]["ap50"] < 1
+    (frames,), (held_out,) = training["data"], training["validation_data"]
+    assert (frames["recipe"], frames["seed"], frames["frames"]) == ("warehouse_v1", 2026, training["frames"])
+    assert (held_out["recipe"], held_out["seed"]) == ("warehouse_holdout", 77)
+    assert training["quantization"] == "trained"
+
+
+@each_folder
 def test_cal_json_holds_the_ranges_of_the_rounded_graph(folder: Path, tmp_path: Path) -> None:
     plain = onnx.load(str(folder / "model.onnx")).graph
     scales = read_scales(folder / "cal.json", plain)

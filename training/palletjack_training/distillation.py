@@ -14,6 +14,7 @@ from torch import Tensor
 
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.config import TrainingConfig
+from palletjack_training.lineage import joined_stages
 from palletjack_training.memory_layout import use_layout
 from palletjack_training.network import DetectNet
 from palletjack_training.targets import GridTargets
@@ -27,8 +28,10 @@ _SHARED_TARGETS = ("assignment", "stride", "box_scale", "box_offset")
 class Teacher:
     """A trained network that is only asked. No module of another one, so that it is not saved with it."""
 
-    def __init__(self, network: DetectNet) -> None:
+    def __init__(self, network: DetectNet, origin: dict[str, Any] | None = None) -> None:
+        """``origin`` is what made the network, as ``lineage.joined_stages`` has it."""
         self._network = network.eval().requires_grad_(False)
+        self.origin = origin or {}
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Teacher:
         """Move the network to ``device`` and lay its kernels out as images will be."""
@@ -60,7 +63,7 @@ def load_teacher(path: Path, config: TrainingConfig) -> Teacher:
     for field, ours in wanted.items():
         if ours != found[field]:
             raise WeightsError(f"{path}: teacher: {field}: expected {ours!r}, found {found[field]!r}")
-    return Teacher(rebuild_network(weights.config, weights.state, f"{path}: "))
+    return Teacher(rebuild_network(weights.config, weights.state, f"{path}: "), joined_stages(weights))
 
 
 def _meaning(config: TrainingConfig) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from palletjack_detection.model_folder import ModelFolderError, load_model_spec
+from palletjack_detection.model_folder import ModelFolderError, ModelSpec, load_model_spec
 from palletjack_training.backbones.conv_norm import ConvNorm
 from palletjack_training.config import ConfigError, TrainingConfig, parse_config
 from palletjack_training.network import DetectNet
@@ -53,8 +54,18 @@ def load_model_weights(folder: Path) -> Weights:
         if item.name.startswith(_ROOT)
     }
     state = _unfolded(config, tensors, graph_file)
-    pruning = spec.training.get("pruning", [])
-    return Weights(config, state, {"pruning": pruning} if pruning else {}, folded=True)
+    return Weights(config, state, _provenance(spec, config), folded=True)
+
+
+def _provenance(spec: ModelSpec, config: TrainingConfig) -> dict[str, Any]:
+    """What made the model, with the name of its configuration and what its training's validation found."""
+    measured = spec.metrics.get("synthetic_validation")
+    return {
+        **{key: value for key, value in spec.training.items() if key != "exported_with"},
+        "config": config.name,
+        "model": spec.name,
+        **({"validation": measured} if measured else {}),
+    }
 
 
 def _unfolded(config: TrainingConfig, tensors: dict[str, Tensor], graph_file: Path) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ from palletjack_training.frames import (
     put_on_device,
 )
 from palletjack_training.kitti_cache import FrameCache
+from palletjack_training.lineage import carried_on
 from palletjack_training.memory_layout import layout_of, use_fastest_layout, use_layout
 from palletjack_training.module import (
     DetectNetModule,
@@ -120,7 +121,11 @@ def _train(
     progress = Progress(config.trainer.steps)
     module = _make_module(config, network, data, progress, device, ranks)
     module.teacher = teacher
-    module.provenance = _provenance(config, request, data, origin, ranks)
+    module.provenance = {
+        **_provenance(config, request, data, ranks),
+        **carried_on(origin, with_own=checkpoint is None),
+        **({} if teacher is None else {"taught_by": teacher.origin}),
+    }
     if checkpoint is not None and origin is not None and ranks.is_first:
         said = other_frames(origin.provenance, module.provenance)
         if said is not None:
@@ -171,18 +176,18 @@ def _open(config: TrainingConfig, request: RunRequest) -> TrainingData:
 
 
 def _provenance(
-    config: TrainingConfig, request: RunRequest, data: TrainingData, origin: Weights | None, ranks: Ranks
+    config: TrainingConfig, request: RunRequest, data: TrainingData, ranks: Ranks
 ) -> dict[str, Any]:
     held_out = _described(request.validation, data.held_cache, ranks) if request.validation else []
-    pruning = [] if origin is None else origin.provenance.get("pruning", [])
     return {
+        "stage": "train",
+        "config": config.name,
         "data": _described(request.data, data.cache, ranks),
         **({"validation_data": held_out} if held_out else {}),
         "frames": len(data.taken),
         "seed": config.trainer.seed,
         "initial": None if request.initial is None else request.initial.name,
         **({} if request.teacher is None else {"teacher": request.teacher.name}),
-        **({"pruning": pruning} if pruning else {}),
         **({"quantization": "trained"} if config.quantization.enabled else {}),
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from palletjack_training.lineage import carried_on, stages_of
 from palletjack_training.weights_file import Weights, WeightsError, is_quantized, load_weights, save_weights
 
 # What decides whether a weight of one training means the same in another.
@@ -22,7 +23,7 @@ _SHARED = ("classes", "input", "network", "targets")
 def average_weights(sources: Sequence[Path], out: Path) -> Weights:
     """Write the mean of the weights files ``sources``, each counting alike, to ``out`` and return it.
 
-    Configuration and provenance are those of the first; the provenance lists all under ``averaged``.
+    Configuration and what came before are those of the first; the provenance lists all under ``averaged``.
     Raises WeightsError, naming the file, for fewer than two, for weights through INT8 rounding, and for
     networks that differ.
     """
@@ -33,12 +34,9 @@ def average_weights(sources: Sequence[Path], out: Path) -> Weights:
     for source, weights in loaded:
         _check_alike(source, weights, first)
     state = {name: _mean([weights.state[name] for _, weights in loaded]) for name in first.state}
-    provenance = {
-        **first.provenance,
-        "averaged": [{"weights": source.name, **_training_of(weights)} for source, weights in loaded],
-    }
-    # What was measured of one is not what the average does.
-    provenance.pop("validation", None)
+    averaged = [{"weights": source.name, **stages_of(weights)[-1]} for source, weights in loaded]
+    own = {"stage": "average", "config": first.config.name, "averaged": averaged}
+    provenance = {**own, **carried_on(first, with_own=False)}
     result = Weights(first.config, state, provenance)
     save_weights(result, out)
     return result
@@ -68,7 +66,3 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
     if not tensors[0].is_floating_point():
         return tensors[0]
     return torch.stack([tensor.double() for tensor in tensors]).mean(0).to(tensors[0].dtype)
-
-
-def _training_of(weights: Weights) -> dict[str, object]:
-    return {key: weights.provenance[key] for key in ("steps", "seed", "data") if key in weights.provenance}

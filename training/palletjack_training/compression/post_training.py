@@ -13,6 +13,7 @@ from palletjack_detection.preprocess import Preprocessor
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.compression.rounding import QuantizationError
 from palletjack_training.config import QuantizationConfig
+from palletjack_training.lineage import next_stage
 from palletjack_training.model_spec import input_spec
 from palletjack_training.weights_file import Weights, is_quantized, load_weights, save_weights
 
@@ -53,9 +54,8 @@ def quantize_state(
     network = rebuild_network(config, weights.state)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     quantize_network(network, settings, _tensors(weights, images), device, report)
-    provenance = {**weights.provenance, "quantization": "calibrated"}
-    # What was measured before is not what these weights do.
-    provenance.pop("validation", None)
+    facts = {"quantization": "calibrated", "frames": len(images)}
+    provenance = next_stage(weights, "quantize", facts)
     return Weights(config, network.cpu().state_dict(), provenance)
 
 

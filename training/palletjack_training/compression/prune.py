@@ -25,6 +25,7 @@ from palletjack_training.compression.dependency_pruning import (
 from palletjack_training.compression.layer_time import MacCost, TimeCost
 from palletjack_training.compression.rebuild import rebuild_network
 from palletjack_training.compression.tao_pruning import TaoRule, prune_by_tao_rule
+from palletjack_training.lineage import next_stage
 from palletjack_training.model_spec import input_spec
 from palletjack_training.network import DetectNet
 from palletjack_training.weights_file import Weights, is_quantized, load_weights, save_weights
@@ -73,10 +74,8 @@ def prune_weights(source: Path, out: Path, request: PruneRequest) -> dict[str, A
     else:
         prune_by_dependency(network, _target(network, weights, request), scope=request.scope)
     after = network_cost(network, *size)
-    lineage = [*weights.provenance.get("pruning", []), _asked(request, before, after)]
-    provenance = {**weights.provenance, "pruning": lineage}
-    # What was measured before is not what these weights do.
-    provenance.pop("validation", None)
+    pruning = [*weights.provenance.get("pruning", []), _asked(request, before, after)]
+    provenance = next_stage(weights, "prune", {"pruning": pruning})
     save_weights(Weights(weights.config, network.state_dict(), provenance), out)
     channels = _channels(network)
     return {
