@@ -1,7 +1,9 @@
 """Running a pipeline's stages: each when what it needs is done, several at once where the machine allows.
 
 What was run is kept in ``pipeline.json``: for each stage a fingerprint of its command and of the stages
-it builds on, and how it ended. A stage whose fingerprint and result are still there is not run again.
+it builds on, and how it ended. A stage whose fingerprint and result are still there is not run again, unless
+what it builds on was made anew: ``made`` names each making of a result, ``builds_on`` those that a stage had.
+What lies in a result is not looked at, so that a later stage may add to it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -177,7 +180,23 @@ class _Run:
 
     def _is_same(self, stage: Stage) -> bool:
         entry = self._record["stages"].get(stage.spec.name, {})
-        return bool(entry.get("fingerprint") == self._fingerprints[stage.spec.name])
+        present = self._builds_on(stage)
+        # Records from before there were makings say nothing of them.
+        return bool(
+            entry.get("fingerprint") == self._fingerprints[stage.spec.name]
+            and entry.get("builds_on", present) == present
+        )
+
+    def _builds_on(self, stage: Stage) -> dict[str, str]:
+        """The making of each result that ``stage`` needs, as far as the record names it."""
+        stages = self._record["stages"]
+        return {need: stages.get(need, {}).get("made", "") for need in stage.spec.needs}
+
+    def _making(self, stage: Stage, command: tuple[str, ...]) -> str:
+        """A new name, or the present one where ``command`` goes on with what is there."""
+        goes_on = stage.spec.stale == "keep" or len(command) > len(stage.command)
+        before = str(self._record["stages"].get(stage.spec.name, {}).get("made", ""))
+        return before if before and goes_on and self._is_same(stage) else uuid.uuid4().hex[:12]
 
     def _start(self, stage: Stage) -> tuple[tuple[str, ...], Place]:
         command = _prepare(stage, self._is_same(stage))
@@ -189,6 +208,8 @@ class _Run:
         self._record["stages"][name] = {
             "fingerprint": self._fingerprints[name],
             "command": list(command),
+            "made": self._making(stage, command),
+            "builds_on": self._builds_on(stage),
             "started": _now(),
             "status": "running",
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -127,6 +128,53 @@ def test_a_result_that_was_deleted_is_made_again(profile_file: Path, tmp_path: P
     (verbs.out / "train" / "weights.pt").unlink()
     run(profile_file, verbs.out, verbs)
     assert verbs.verbs == ["generate", "train", "train"]
+
+
+def test_what_builds_on_a_result_that_was_made_anew_is_made_again(profile_file: Path, tmp_path: Path) -> None:
+    """A model that was exported once more lacked the measurements that had been put into the one before."""
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    shutil.rmtree(verbs.out / "train")
+    verbs.fails = {"evaluate"}
+    with pytest.raises(PipelineError):
+        run(profile_file, verbs.out, verbs, photos="a.json")
+    verbs.fails = set()
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    assert verbs.verbs == ["generate", "train", "evaluate", "train", "evaluate", "evaluate"]
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    assert len(verbs.verbs) == 6
+
+
+def test_a_result_that_is_gone_on_with_is_the_same_one(profile_file: Path, tmp_path: Path) -> None:
+    """The same frames once more, and a training from its checkpoint, are what was built on."""
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    (verbs.out / "frames/dataset.json").unlink()
+    (verbs.out / "train/weights.pt").unlink()
+    (verbs.out / "train/last.ckpt").write_text("whole")
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    assert verbs.verbs == ["generate", "train", "evaluate", "generate", "train"]
+    assert verbs.commands[-1][-1] == "--resume"
+
+
+def test_a_stage_may_add_to_what_it_builds_on(profile_file: Path, tmp_path: Path) -> None:
+    """As an evaluation does, which puts its numbers into the model: that changes nobody's input."""
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    (verbs.out / "train/weights.pt").write_text("done, and measured")
+    run(profile_file, verbs.out, verbs, photos="a.json")
+    assert verbs.verbs == ["generate", "train", "evaluate"]
+
+
+def test_a_record_from_before_makings_were_named_still_counts(profile_file: Path, tmp_path: Path) -> None:
+    verbs = Verbs(tmp_path / "out")
+    run(profile_file, verbs.out, verbs)
+    record = json.loads((verbs.out / STATE).read_text())
+    for stage in record["stages"].values():
+        del stage["made"], stage["builds_on"]
+    (verbs.out / STATE).write_text(json.dumps(record))
+    run(profile_file, verbs.out, verbs)
+    assert verbs.verbs == ["generate", "train"]
 
 
 def test_more_workers_in_another_folder_are_the_same_work(profile_file: Path, tmp_path: Path) -> None:
