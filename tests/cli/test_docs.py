@@ -123,14 +123,14 @@ def test_launch_table_names_every_declared_argument_and_no_other() -> None:
     assert documented == declared_launch_arguments()
 
 
-LOCO_ROWS = (("INT8", "loco"), ("FP32", "loco_fp32"))
+LOCO_ROWS = (("INT8", "int8"), ("FP32", "fp32"))
 
 
 def test_the_readme_states_the_numbers_of_the_shipped_model() -> None:
     model = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())
     readme = (ROOT / "README.md").read_text()
     for precision, key in LOCO_ROWS:
-        loco = model["metrics"][key]
+        loco = model["metrics"]["loco"][key]
         counts = loco["at_threshold"]
         assert counts["threshold"] == model["score_threshold"]
         label = f"`palletjack_lite`, {precision}, at its threshold {model['score_threshold']:g}"
@@ -139,13 +139,13 @@ def test_the_readme_states_the_numbers_of_the_shipped_model() -> None:
         stated = [counts["precision"], counts["recall"], counts["f1"], loco["ap50"]]
         assert numbers == [f"{value:.2f}" for value in stated]
     words = " ".join(readme.split())
-    for low, high in model["metrics"]["loco"]["intervals_95"].values():
+    for low, high in model["metrics"]["loco"]["int8"]["intervals_95"].values():
         assert f"{low:.2f} to {high:.2f}" in words
 
 
 def test_the_readme_states_what_all_three_have_in_18_views_of_each_photo() -> None:
     views = [
-        json.loads((ROOT / "models" / name / "model.json").read_text())["metrics"]["loco_views"]
+        json.loads((ROOT / "models" / name / "model.json").read_text())["metrics"]["loco"]["int8"]["views"]
         for name in ("palletjack_lite", "palletjack_lite_pruned", "palletjack_resnet18")
     ]
     f1 = [f"{item['at_threshold']['f1']:.2f}" for item in views]
@@ -160,7 +160,7 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
     model = json.loads((ROOT / "models" / "palletjack_lite" / "model.json").read_text())
     card = (ROOT / "models" / "palletjack_lite" / "README.md").read_text()
     for precision, key in LOCO_ROWS:
-        loco = model["metrics"][key]
+        loco = model["metrics"]["loco"][key]
         counts = loco["at_threshold"]
         row = next(line for line in card.split("\n") if f"(LOCO), {precision}" in line)
         stated = [loco["ap50"], loco["ap50_95"], counts["precision"], counts["recall"], counts["f1"]]
@@ -168,8 +168,8 @@ def test_the_model_card_states_the_numbers_of_model_json() -> None:
             str(loco["boxes"]),
             *(f"{value:.2f}" for value in stated),
         ]
-    for label, key in (("each](", "loco_views"), ("the same, FP32", "loco_views_fp32")):
-        seen = model["metrics"][key]
+    for label, key in (("each](", "int8"), ("the same, FP32", "fp32")):
+        seen = model["metrics"]["loco"][key]["views"]
         counts = seen["at_threshold"]
         row = next(line for line in card.split("\n") if label in line and "| 468 |" in line)
         stated = [seen["ap50"], counts["precision"], counts["recall"], counts["f1"]]

@@ -15,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import numpy_helper  # noqa: E402
 
 from palletjack_detection.model_folder import load_model_spec  # noqa: E402
+from palletjack_training.evaluation.record import measurements  # noqa: E402
 from palletjack_training.onnx_graph import OPSET  # noqa: E402
 from palletjack_training.onnx_metadata import PREFIX, describe  # noqa: E402
 from palletjack_training.tao.import_model import import_model, read_scales  # noqa: E402
@@ -88,6 +89,19 @@ def test_the_description_names_what_made_the_model(folder: Path) -> None:
     assert (frames["recipe"], frames["seed"], frames["frames"]) == ("warehouse_v1", 2026, training["frames"])
     assert (held_out["recipe"], held_out["seed"]) == ("warehouse_holdout", 77)
     assert training["quantization"] == "trained"
+
+
+@each_folder
+def test_the_description_has_measurements_by_data_set_and_precision(folder: Path) -> None:
+    spec = load_model_spec(folder)
+    found = {(name, precision): scores for name, precision, scores in measurements(spec.metrics)}
+    assert set(found) == {("loco", "int8"), ("loco", "fp32"), ("held_out", "int8"), ("close", "int8")}
+    for scores in found.values():
+        assert scores["at_threshold"]["threshold"] == spec.score_threshold
+        low, high = scores["intervals_95"]["ap50"]
+        assert low < scores["ap50"] < high
+    assert found["held_out", "int8"]["data"]["seed"] == spec.training["validation_data"][0]["seed"]
+    assert found["loco", "int8"]["views"]["views"] == 18
 
 
 @each_folder

@@ -110,26 +110,40 @@ def evaluate(
     views: Annotated[
         bool, typer.Option("--views", help="Also mirrored, smaller, darker and brighter: 18 times as long.")
     ] = False,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record", help="Keep the result in the model's model.json, by data set and precision."
+        ),
+    ] = False,
 ) -> None:
     """Score a model, or a predictions file, against labelled images.
 
     Prints AP50, AP50:95, precision, recall and F1, the same by height, AP as COCO and TAO compute it, and
     how many objects were detected twice, as JSON. A predicted box is a hit at IoU 0.5; difficult objects
     and DontCare regions count neither way. The report's index.html shows it all. With --views a few photos
-    tell more: each counts 18 times, seen a little differently.
+    tell more: each counts 18 times, seen a little differently. With --record model.json has the result under
+    metrics, by the name of the data set's folder; without it the model's folder is only read.
 
     Example: `palletjack evaluate --model models/palletjack_lite --data loco/annotations.json`
     """
+    from palletjack_training.data_origin import data_name, describe_data
     from palletjack_training.evaluation.ground_truth import load_ground_truth
     from palletjack_training.evaluation.inference import SCORE_FLOOR, predict_files
     from palletjack_training.evaluation.judgement import judge
     from palletjack_training.evaluation.predictions import read_predictions
+    from palletjack_training.evaluation.record import check_recordable, record_measurement
 
+    folder = data if data.is_dir() else data.parent
     with _errors_to_exit():
         if model is None and predictions is None:
             raise ValueError("expected --model or --predictions, found neither")
         if views and (model is None or predictions is not None):
             raise ValueError("--views: expected --model alone, which looks at each view, found --predictions")
+        if record:
+            if model is None or predictions is not None:
+                raise ValueError("--record: expected --model alone, which it is kept in, found --predictions")
+            check_recordable(model, data_name(folder))
         if no_report and (report or compare) is not None:
             option = "--report" if report is not None else "--compare"
             raise ValueError(f"--no-report: expected no {option} beside it, which a report is for")
@@ -153,7 +167,10 @@ def evaluate(
             title = f"{detector.spec.name}, {detector.precision.upper()}, {detector.backend}"
         else:
             title = Path(predictions or "").stem
-        judged = judge(title, truth, rows, threshold, intervals_seed=None if report is None else seed)
+        intervals_seed = None if report is None and not record else seed
+        judged = judge(title, truth, rows, threshold, intervals_seed=intervals_seed)
+        described = describe_data(folder, len(truth.images), lambda text: typer.echo(text, err=True))
+        judged = replace(judged, scores={"data": described, **judged.scores})
         if views:
             assert detector is not None
             seen = _score_views(detector, truth, threshold, seed, _class_id(detector, chosen))
@@ -173,6 +190,11 @@ def evaluate(
                 others = read_predictions(compare, truth.images)
                 other = judge(compare.stem, truth, others, 0.5, intervals_seed=seed)
             _write_pages(report, data, truth, rows, judged, other, threshold)
+        if record:
+            assert detector is not None
+            assert model is not None
+            record_measurement(model, detector.spec, str(described["name"]), judged.scores)
+            typer.echo(f"{model}: metrics.{described['name']}.{detector.precision}: recorded", err=True)
 
 
 def _write_pages(
