@@ -15,6 +15,7 @@ from palletjack_sim import commands as simulation
 from palletjack_training import commands as training
 from palletjack_training import compression_commands as compression
 from palletjack_training import evaluation_commands as evaluation
+from palletjack_training.card_command import card
 from palletjack_training.parity_command import parity
 from palletjack_training.tao import commands as tao
 
@@ -39,6 +40,7 @@ app.command()(compression.quantize)
 app.command()(training.export)
 app.command()(evaluation.predict)
 app.command()(evaluation.evaluate)
+app.command()(card)
 app.command()(parity)
 app.add_typer(tao.app, name="tao")
 app.command()(simulation.simulate)

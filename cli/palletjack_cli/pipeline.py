@@ -26,6 +26,7 @@ PACKAGES = {
     "prune": ("torch", "torch_pruning"),
     "export": ("torch", "onnx"),
     "evaluate": ("onnxruntime",),
+    "card": ("onnx",),
     "--qat": ("modelopt", "modelopt_recipes"),
 }
 HOW_TO_INSTALL = {
@@ -63,7 +64,7 @@ def pipeline(
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
     dry_run: Annotated[bool, typer.Option(help="Print the commands and run nothing.")] = False,
 ) -> None:
-    """Generate, train, prune, quantize, export and evaluate, each stage once.
+    """Generate, train, prune, quantize, export, evaluate and write the model's page, each stage once.
 
     The same command goes on where the last one stopped. A stage whose options changed, or that builds
     on one that ran again, is run again; what it had left is set aside, not deleted. Several pipelines

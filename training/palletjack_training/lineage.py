@@ -8,9 +8,11 @@ holds the teacher's stages the same way under ``taught_by``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from palletjack_training.weights_file import Weights
+if TYPE_CHECKING:
+    # The page of a model reads stages as well, where PyTorch may be missing.
+    from palletjack_training.weights_file import Weights
 
 Stage = dict[str, Any]
 
