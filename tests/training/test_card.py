@@ -194,6 +194,29 @@ def test_a_model_of_another_origin_has_a_page_too(model: Path) -> None:
     assert "Nothing is recorded" in page
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"training": {"stage": "train", "steps": 3, "seconds": "many"}},
+        {"training": {"steps": 3, "pruning": 0.5}},
+        {"metrics": {"d": {"fp32": {"ap50": 0.5}}}},
+    ],
+)
+def test_fields_of_someone_else_are_an_error_of_the_file(model: Path, fields: dict[str, Any]) -> None:
+    change(model, **fields)
+    code, said = palletjack("card", "--model", model)
+    assert code == 1
+    assert f"{model / 'model.json'}: training, metrics: expected the fields" in said
+    assert not (model / "README.md").exists()
+
+
+def test_stages_that_are_none_are_left_out(model: Path) -> None:
+    change(model, training={"steps": 3, "before": ["x", {"stage": "train", "steps": 2}]})
+    assert [stage["steps"] for stage in model_stages(load_model_spec(model))] == [2, 3]
+    change(model, training={"steps": 3, "before": "x"})
+    assert [stage["steps"] for stage in model_stages(load_model_spec(model))] == [3]
+
+
 def test_older_descriptions_name_folders_alone(model: Path) -> None:
     change(model, training={"data": ["frames"], "steps": 7, "seconds": 1.5, "pruning": [{"macs_kept": 0.5}]})
     text = training_text(load_model_spec(model))

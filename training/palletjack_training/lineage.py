@@ -25,8 +25,11 @@ def split_stages(provenance: Mapping[str, Any]) -> list[Stage]:
     if not provenance:
         return []
     before = provenance.get("before", [])
-    own = {key: value for key, value in provenance.items() if key != "before"}
-    return [*(dict(stage) for stage in before), own]
+    # Of a model it comes from a file that anyone may have written.
+    earlier = (
+        [dict(stage) for stage in before if isinstance(stage, Mapping)] if isinstance(before, list) else []
+    )
+    return [*earlier, {key: value for key, value in provenance.items() if key != "before"}]
 
 
 def stages_of(weights: Weights) -> list[Stage]:

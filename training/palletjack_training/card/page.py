@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import onnx
 
-from palletjack_detection.model_folder import ModelSpec, load_model_spec
+from palletjack_detection.model_folder import JSON_NAME, ModelSpec, load_model_spec
 from palletjack_training.card.measured import measured_text, with_interval
-from palletjack_training.card.own_words import UNWRITTEN, marked, own_words
+from palletjack_training.card.own_words import UNWRITTEN, CardError, marked, own_words
 from palletjack_training.card.reports import FOLDER, Report, copy_pictures, read_report
 from palletjack_training.card.stages import kept_text, training_text
 from palletjack_training.onnx_cost import OnnxCostError, onnx_cost
@@ -26,14 +26,21 @@ _NOTE = (
 def write_card(model: Path, reports: Sequence[Path] = ()) -> list[Path]:
     """Write the page of the model in ``model``, with the pictures of ``reports``; return what was written.
 
-    Raises CardError for a page that a person wrote and for a report of something else, ModelFolderError for
-    a folder that is no model, OSError where it cannot be written.
+    Raises CardError for a page that a person wrote, a report of something else and a description with other
+    fields than ours, ModelFolderError for a folder that is no model, OSError where it cannot be written.
     """
     spec = load_model_spec(model)
     page = model / PAGE
     words = own_words(page)
     read = [read_report(folder, spec) for folder in reports]
-    text = card_text(spec, model, read, words)
+    try:
+        text = card_text(spec, model, read, words)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # What is under these two is free, and may be anyone's.
+        raise CardError(
+            f"{model / JSON_NAME}: training, metrics: expected the fields as docs/model_folder.md has them, "
+            f"found something else: {type(error).__name__}: {error}"
+        ) from error
     written = copy_pictures(read, model)
     temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
     try:
