@@ -132,6 +132,13 @@ def test_predictions_have_no_model_to_be_kept_in(tiny: Path, held_out: Path) -> 
     assert "--record: expected --model alone" in said
 
 
+def test_another_class_would_take_the_place_of_the_first(tiny: Path, held_out: Path) -> None:
+    code, said = evaluate("--model", tiny, "--data", held_out, "--record", "--class", "forklift")
+    assert code == 1
+    assert "--record: expected the class 'palletjack', found --class forklift" in said
+    assert metrics(tiny) == {}
+
+
 SCORES = {"images": 1, "at_best_f1": {"threshold": float("inf")}, "ran": {"backend": "b", "provider": "p"}}
 
 

@@ -143,7 +143,7 @@ def evaluate(
         if record:
             if model is None or predictions is not None:
                 raise ValueError("--record: expected --model alone, which it is kept in, found --predictions")
-            check_recordable(model, data_name(folder))
+            check_recordable(model, data_name(folder), class_name)
         if no_report and (report or compare) is not None:
             option = "--report" if report is not None else "--compare"
             raise ValueError(f"--no-report: expected no {option} beside it, which a report is for")

@@ -48,9 +48,16 @@ def measurements(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
                 yield name, precision, scores
 
 
-def check_recordable(folder: Path, name: str) -> None:
-    """Raise ModelFolderError where ``metrics`` has something else under the data set's ``name``."""
-    _check(load_model_spec(folder).metrics, name, folder / JSON_NAME)
+def check_recordable(folder: Path, name: str, class_name: str = "") -> None:
+    """Say before the work that it could not be kept.
+
+    Raises ModelFolderError where ``metrics`` has something else under the data set's ``name``, ValueError for
+    another class than the model's first: there is one place for each data set and precision.
+    """
+    spec = load_model_spec(folder)
+    if class_name not in ("", spec.classes[0]):
+        raise ValueError(f"--record: expected the class {spec.classes[0]!r}, found --class {class_name}")
+    _check(spec.metrics, name, folder / JSON_NAME)
 
 
 def record_measurement(folder: Path, spec: ModelSpec, name: str, scores: Mapping[str, Any]) -> None:
