@@ -146,6 +146,7 @@ def test_curves_and_failures_of_a_report_come_along(model: Path, tmp_path: Path)
     assert_holds_its_numbers(page, model)
     assert "2 images of recipe `warehouse_holdout`, seed 77 (`held out`)" in page
     assert "Missed: the label" in page
+    assert "AP50 by height of the object in pixels: from 120: 0.50;" in page
     names = [
         "held out_fp32_f1_threshold.png",
         "held out_fp32_misses.jpg",

@@ -13,7 +13,6 @@ _HEAD = (
     "| Data, at the threshold {threshold:g} | Ran | Boxes | AP50 | AP50:95 | Precision | Recall | F1 |",
     "|---|---|---|---|---|---|---|---|",
 )
-_BANDS = {"small": "under 40 pixels", "medium": "to 120", "large": "above"}
 
 
 def measured_text(spec: ModelSpec) -> str:
@@ -60,12 +59,12 @@ def _note(name: str, precision: str, scores: Mapping[str, Any]) -> str:
     if best.get("threshold") is not None:
         said.append(f"best F1 {number(best['f1'])} at {best['threshold']:.2f}")
     bands = [
-        f"{number(band['ap50'])} {_BANDS.get(key, key)}"
-        for key, band in scores.get("by_height", {}).items()
+        f"{_heights(*band['height_px'])} {number(band['ap50'])}"
+        for band in scores.get("by_height", {}).values()
         if band["ap50"] is not None
     ]
     if bands:
-        said.append(f"AP50 by height of the object: {', '.join(bands)}")
+        said.append(f"AP50 by height of the object in pixels: {', '.join(bands)}")
     if "duplicates" in scores:
         twice = scores["duplicates"]
         said.append(
@@ -73,6 +72,12 @@ def _note(name: str, precision: str, scores: Mapping[str, Any]) -> str:
             "more than once"
         )
     return f"- `{name}`, {precision.upper()}: {'; '.join(said)}."
+
+
+def _heights(low: float, high: float | None) -> str:
+    if high is None:
+        return f"from {low:g}:"
+    return f"{low:g} to {high:g}:" if low else f"under {high:g}:"
 
 
 def with_interval(value: float | None, interval: Sequence[float | None] | None) -> str:
