@@ -184,6 +184,16 @@ def test_time_that_starts_anew_clears_the_memory() -> None:
     assert guard.limit(0.1, pose(0.1), FORWARD).action == GO
 
 
+def test_detections_that_come_very_late_are_no_new_time() -> None:
+    """As those of a detector on another machine whose messages were held up: the truck is still there."""
+    guard = guard_that_saw(seen(2.0), until=30.0)
+    guard.observe(pose(25.0), [], CAMERA, MOUNT, arrived=30.1)
+    assert guard.last_detections == 30.0
+    assert guard.limit(30.1, pose(30.1, speed=1.0), FORWARD).action == STOP
+    guard.observe(pose(5.0), [], CAMERA, MOUNT, arrived=5.1)
+    assert guard.obstacles == [], "the clock was set back"
+
+
 def test_sources_of_a_time_that_is_yet_to_come_are_no_fresh_ones() -> None:
     """Where a clock was set back and the detector died, its last detections would never grow old."""
     guard = guard_that_saw(until=1.0)

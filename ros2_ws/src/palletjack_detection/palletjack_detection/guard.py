@@ -171,11 +171,13 @@ class Guard:
         """Take in what one image showed. ``pose`` is the robot's at that image's stamp.
 
         ``arrived`` (s) is when the detections were there; None: at once.
-        An image as old as the newest one seen, or older, changes nothing. A stamp that goes back by more
-        than the source timeout means that time began anew: what was remembered is dropped.
+        An image as old as the newest one seen, or older, changes nothing, however late it comes. Where it
+        comes earlier than that newest one was taken, by the source timeout or more, time began anew: what
+        was remembered is dropped.
         """
         if self.last_detections is not None and pose.stamp <= self.last_detections:
-            if self.last_detections - pose.stamp < self.config.source_timeout:
+            came = pose.stamp if arrived is None else arrived
+            if self.last_detections - came < self.config.source_timeout:
                 return
             self.obstacles.clear()
             self.delays.clear()
