@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palletjack_sdg.asset_licences import LicenceError, judge_licence
-from palletjack_sdg.dataset import write_whole
+from palletjack_sdg.whole_file import write_whole
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".usd", ".usda", ".usdc", ".usdz")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")

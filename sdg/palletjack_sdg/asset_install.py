@@ -15,7 +15,7 @@ import yaml
 from palletjack_sdg.asset_download import KnownPack, fetch, members
 from palletjack_sdg.asset_index import AssetError, AssetPack, add_pack, check_licence, index_path, read_index
 from palletjack_sdg.asset_licences import judge_licence
-from palletjack_sdg.dataset import write_whole
+from palletjack_sdg.whole_file import write_whole
 
 RECORD = "pack.json"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_sdg.kitti import DONT_CARE, KittiObject, label_text, read_labels
+from palletjack_sdg.whole_file import write_whole
 
 MANIFEST_FORMAT = "palletjack-dataset/1"
 MANIFEST_NAME = "dataset.json"
@@ -199,16 +199,6 @@ def _json(document: dict[str, Any]) -> bytes:
 def is_image(path: Path) -> bool:
     """Whether ``path`` bears the name of an image of a data set, not of one that is still being written."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name in the same folder, then move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_manifest(dataset: Dataset, content: dict[str, Any]) -> None:

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image, write_whole
+from palletjack_sdg.dataset import IMAGE_SUFFIXES, is_image
 from palletjack_sdg.inspect_masks import check_annotations, check_masks, read_annotations
 from palletjack_sdg.kitti import DONT_CARE, KittiFormatError, KittiObject, read_labels
 from palletjack_sdg.near_duplicates import difference_hash, near_duplicates
+from palletjack_sdg.whole_file import write_whole
 
 CELL_PX = 480
 COLUMNS = 4

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from palletjack_sdg.dataset import write_whole
 from palletjack_sdg.inspect_dataset import DatasetReport, draw_contact_sheet, draw_labels
+from palletjack_sdg.whole_file import write_whole
 
 HEAT_COLUMNS, HEAT_ROWS = 32, 18
 SHEET_FRAMES = 24

@@ -8,10 +8,11 @@ of that pixel lies at (x + 0.5, y + 0.5).
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from palletjack_sdg.whole_file import write_whole
 
 DONT_CARE = "DontCare"
 COLUMNS = (
@@ -112,13 +113,7 @@ def write_labels(path: Path, objects: Iterable[KittiObject]) -> None:
     Raises:
         KittiFormatError: naming the file, the object's line and its field.
     """
-    text = label_text(path, objects)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, label_text(path, objects).encode())
 
 
 def read_labels(path: Path) -> list[KittiObject]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palletjack_sdg.dataset import Dataset, DatasetError, write_manifest, write_whole
+from palletjack_sdg.dataset import Dataset, DatasetError, write_manifest
 from palletjack_sdg.generate import IDENTITY_KEYS, read_identity
+from palletjack_sdg.whole_file import write_whole
 
 SOURCES_NAME = ".sources.json"
 OPTIONAL_FOLDERS = ("plans", "annotations", "masks", "depth", "normals")

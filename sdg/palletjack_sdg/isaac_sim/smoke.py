@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from palletjack_sdg.dataset import write_whole
 from palletjack_sdg.generate import FrameReport, GenerateJob
 from palletjack_sdg.inspect_dataset import draw_contact_sheet, inspect_dataset
 from palletjack_sdg.isaac_sim.annotators import black_share
@@ -25,6 +24,7 @@ from palletjack_sdg.isaac_sim.capture import Finish, IsaacRenderer, IsaacSetting
 from palletjack_sdg.projection import project, to_camera
 from palletjack_sdg.render.base import RenderResult
 from palletjack_sdg.scene import Instance, Scene
+from palletjack_sdg.whole_file import write_whole
 
 SMOKE_FRAMES = 5
 SMOKE_FILE, SHEET_FILE = "smoke.json", "contact_sheet.png"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 import onnx
 
 from palletjack_detection.model_folder import JSON_NAME, ModelSpec, load_model_spec
+from palletjack_sdg.whole_file import write_whole
 from palletjack_training.card.measured import measured_text, with_interval
 from palletjack_training.card.own_words import UNWRITTEN, CardError, marked, own_words
 from palletjack_training.card.reports import FOLDER, Report, copy_pictures, read_report
@@ -42,12 +42,7 @@ def write_card(model: Path, reports: Sequence[Path] = ()) -> list[Path]:
             f"found something else: {type(error).__name__}: {error}"
         ) from error
     written = copy_pictures(read, model)
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, page)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(page, text.encode())
     return [*written, page]
 
 

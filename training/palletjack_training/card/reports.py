@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import cv2
 
 from palletjack_detection.model_folder import ModelSpec
+from palletjack_sdg.whole_file import write_whole
 from palletjack_training.card.own_words import CardError
 from palletjack_training.evaluation.record import measurements
 
@@ -94,7 +93,7 @@ def copy_pictures(reports: list[Report], model: Path) -> list[Path]:
                     f"{report.folder}: expected one report of {report.data} in {report.precision}"
                 )
             target.mkdir(exist_ok=True)
-            _put(path, _converter(report.folder / name))
+            write_whole(path, _picture(report.folder / name, path.suffix))
             written.append(path)
     if target.is_dir():
         for path in target.iterdir():
@@ -105,22 +104,11 @@ def copy_pictures(reports: list[Report], model: Path) -> list[Path]:
     return written
 
 
-def _converter(source: Path) -> Callable[[Path], bytes]:
-    def convert(path: Path) -> bytes:
-        if path.suffix == source.suffix:
-            return source.read_bytes()
-        image = cv2.imread(str(source))
-        if image is None:
-            raise CardError(f"{source}: expected a picture, found none that can be read")
-        return cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-
-    return convert
-
-
-def _put(path: Path, content: Callable[[Path], bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content(path))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _picture(source: Path, suffix: str) -> bytes:
+    """The content of a file with ``suffix`` that shows what ``source`` does."""
+    if suffix == source.suffix:
+        return source.read_bytes()
+    image = cv2.imread(str(source))
+    if image is None:
+        raise CardError(f"{source}: expected a picture, found none that can be read")
+    return cv2.imencode(suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from palletjack_detection.detections import Detections
+from palletjack_sdg.whole_file import write_whole
 
 Row = list[float]
 Predictions = dict[str, list[Row]]
@@ -32,12 +32,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write the file whole or not at all, one image a line."""
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(rows)}" for name, rows in predictions.items())
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, ("{\n" + lines + "\n}\n").encode())
 
 
 def read_predictions(path: Path, known: Iterable[str]) -> Predictions:

@@ -22,6 +22,7 @@ from palletjack_detection.model_folder import (
     load_model_spec,
     parse_model_spec,
 )
+from palletjack_sdg.whole_file import write_whole
 
 _KEPT = (
     "data",
@@ -135,9 +136,4 @@ def _replace(path: Path, document: dict[str, Any]) -> None:
     """Write model.json, once it has been checked; the old one stays until then."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     parse_model_spec(json.loads(text), str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, text.encode())
