@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIP_DISTROS = ("jazzy", "humble")
@@ -170,6 +172,21 @@ def wait_until(condition: object, timeout: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(0.05)
+
+
+def probe_answers(environment: dict[str, str], probe: Path, timeout: float) -> dict[str, Any]:
+    """What the script ``probe`` says, in JSON on a line after ANSWERS, when it ran in ``environment``."""
+    done = subprocess.run(
+        [ros_python(environment), str(probe)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
+    answers: dict[str, Any] = json.loads(line.removeprefix("ANSWERS "))
+    return answers
 
 
 def ros_python(environment: dict[str, str]) -> str:

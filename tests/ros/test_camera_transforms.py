@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.ros.environment import ros_python
+from tests.ros.environment import probe_answers
 
 pytestmark = pytest.mark.ros
 PROBE = Path(__file__).with_name("camera_transforms_probe.py")
 
 
 def test_transforms_are_believed_while_they_can_be_true(graph_environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [ros_python(graph_environment), str(PROBE)],
-        env=graph_environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
-    answers = json.loads(line.removeprefix("ANSWERS "))
+    answers = probe_answers(graph_environment, PROBE, timeout=60)
     assert "no transform from 'camera' to 'base_link'" in answers.pop("missing")
     assert "is 6.10 s old" in answers.pop("too old")
     assert "s newer than the image" in answers.pop("of another time")

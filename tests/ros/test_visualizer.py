@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ros.environment import isolated, own_domain, ros_python
+from tests.ros.environment import isolated, own_domain, probe_answers
 
 pytestmark = [pytest.mark.ros, pytest.mark.long]
 PROBE = Path(__file__).with_name("visualizer_probe.py")
@@ -21,17 +19,7 @@ def answers(main_ros_environment: dict[str, str]) -> dict[str, Any]:
     with own_domain() as domain:
         # Whole images go back to the system as soon as they are freed, not when glibc thinks fit.
         environment = {**isolated(main_ros_environment, domain), "MALLOC_MMAP_THRESHOLD_": "1000000"}
-        done = subprocess.run(
-            [ros_python(environment), str(PROBE)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
-    found: dict[str, Any] = json.loads(line.removeprefix("ANSWERS "))
-    return found
+        return probe_answers(environment, PROBE, timeout=200)
 
 
 def test_two_boxes_of_one_score_have_each_its_own_distance(answers: dict[str, Any]) -> None:
