@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,14 @@ def told_twice_while_it_starts():
         print("what had begun is ended in order")
         raise
 
+def interrupted_in_an_import():
+    # What a module of pybind11 makes of an interrupt that comes while it is imported.
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10.0)
+    except KeyboardInterrupt as interrupt:
+        raise StartupError("initialization failed") from interrupt
+
 class Ending(Node):
     def __init__(self):
         super().__init__("ending")
@@ -59,6 +68,7 @@ class Late:
 late = Late() if sys.argv[1] == "told again when all is over" else None
 cases = {
     "told twice while it starts": told_twice_while_it_starts,
+    "told to end in an import": interrupted_in_an_import,
     "told again while it ends": Ending,
     "told again when all is over": Ending,
     "an end that fails": Ending,
@@ -77,6 +87,7 @@ sys.exit(run_node(cases[sys.argv[1]]))
         ("sigterm, then a broken call", 0, ""),
         ("sigterm, then a refusal", 0, ""),
         ("told twice while it starts", 0, "what had begun is ended in order"),
+        ("told to end in an import", 0, ""),
         ("told again while it ends", 0, "what had begun is ended in order"),
         ("told again when all is over", 0, "what had begun is ended in order"),
         ("an end that fails", 1, "what had begun is ended in order"),
@@ -100,3 +111,33 @@ def test_what_ends_a_node_decides_its_exit_code(
     if not code or case == "an end that fails":
         assert "FATAL" not in text
         assert "Traceback" not in text
+
+
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (INTERRUPT, 0, ""),
+        (f"try:\n  {INTERRUPT}\nexcept KeyboardInterrupt:\n  bug", 0, ""),
+        ("bug", 1, "NameError"),
+    ],
+    ids=["an interrupt", "an interrupt that became an error", "a bug"],
+)
+def test_an_interrupt_while_a_node_is_imported_ends_it_in_order(
+    graph_environment: dict[str, str], tmp_path: Path, body: str, code: int, said: str
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text(f"import os, signal, time\n{body}\n")
+    start = "import sys; from palletjack_detection.nodes.entry import start; "
+    place = f"sys.path.insert(0, {str(tmp_path)!r}); sys.exit(start('slow_to_import'))"
+    done = subprocess.run(
+        [ros_python(graph_environment), "-c", start + place],
+        env=graph_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert ("Traceback" in done.stderr) == bool(code)

@@ -291,7 +291,7 @@ def test_a_failed_write_keeps_the_old_predictions(tmp_path: Path, monkeypatch: p
     def full(source: object, target: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("palletjack_training.evaluation.predictions.os.replace", full)
+    monkeypatch.setattr("palletjack_sdg.whole_file.os.replace", full)
     with pytest.raises(OSError, match="no space left"):
         write_predictions(path, {"a.png": []})
     assert path.read_text() == before

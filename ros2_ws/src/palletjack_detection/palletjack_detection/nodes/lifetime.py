@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from palletjack_detection.nodes.interrupts import end_on, ignore_all, ignore_more, interrupted
 
 # This package's launch files set it to their process id: the node then ends when its launch process
 # does, however that ended. By itself `ros2 launch` is killed by SIGTERM and leaves its nodes running.
@@ -41,23 +42,6 @@ def end_with_parent(launch_pid: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _interrupt_once(signum: int, frame: FrameType | None) -> None:
-    """A terminal's Ctrl-C and the launch system both interrupt: the second must not cut the end short."""
-    _from_now_on(_ignore)
-    raise KeyboardInterrupt
-
-
-def _from_now_on(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Put ``handler`` in the place of our own ones; SIGTERM is rclpy's where a node needs no last word."""
-    signal.signal(signal.SIGINT, handler)
-    if signal.getsignal(signal.SIGTERM) in (_interrupt_once, _ignore):
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _ignore(signum: int, frame: FrameType | None) -> None:
-    """Unlike SIG_IGN, which Python complains of where rclpy puts the handler back that was there before."""
-
-
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, last_word: bool = False) -> int:
     """Make a node, spin it until SIGINT, SIGTERM or its own rclpy.shutdown(), and return the exit code.
 
@@ -65,12 +49,11 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, la
     node may set ``exit_code`` for another. ``last_word``: its method of that name is called before its end,
     while it can still publish.
     """
-    # A shell starts background jobs with SIGINT ignored; the launch system interrupts with SIGINT.
-    signal.signal(signal.SIGINT, _interrupt_once)
+    end_on(signal.SIGINT)
     if (launch_pid := os.environ.get(END_WITH_PARENT, "")).isdigit():
         end_with_parent(int(launch_pid))
     if last_word:
-        signal.signal(signal.SIGTERM, _interrupt_once)
+        end_on(signal.SIGTERM)
     node: Node | None = None
     code = 0
     initialized = False
@@ -79,6 +62,8 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, la
         handlers = SignalHandlerOptions.NO if last_word else SignalHandlerOptions.ALL
         rclpy.init(args=args, signal_handler_options=handlers)
         initialized = True
+        if interrupted():  # and whoever caught it did not say so
+            raise KeyboardInterrupt
         node = make_node()
         if last_word:
             _spin_by_turns(node)
@@ -87,14 +72,14 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, la
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:
-        # A signal ends the context: what fails after that is no failure of the node.
-        if not initialized or rclpy.ok():
+        # A signal ends the context, a little later: what fails after that is no failure of the node.
+        if not interrupted() and (not initialized or rclpy.ok()):
             if not isinstance(error, REFUSALS):
                 raise
             rclpy.logging.get_logger("palletjack_detection").fatal(str(error))
             code = 1
     finally:
-        _from_now_on(_ignore)
+        ignore_more()
         if node is not None:
             with contextlib.suppress(KeyboardInterrupt):
                 if last_word and rclpy.ok():
@@ -104,8 +89,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, la
             code = code or int(getattr(node, "exit_code", 0))
         if rclpy.ok():
             rclpy.shutdown()
-        # When Python ends it puts the default back for its own handlers: a late one would be death by signal.
-        _from_now_on(signal.SIG_IGN)
+        ignore_all()
     return code
 
 
@@ -113,5 +97,5 @@ def _spin_by_turns(node: Node) -> None:
     """Spin so that Python's own signal handlers get their turn: they do not run while rclpy waits."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while rclpy.ok():
+    while rclpy.ok() and not interrupted():
         executor.spin_once(timeout_sec=TURN_S)
