@@ -54,6 +54,9 @@ def _serve() -> None:
             self.raw = self.create_publisher(Twist, "cmd_vel_raw", 10)
             self.create_subscription(Detection2DArray, "detections", self.on_detections, 100)
             self.create_subscription(Detection3DArray, "detections_3d", self.places.append, 100)
+            # Of a locator of its own.
+            self.rectified_places: list[Any] = []
+            self.create_subscription(Detection3DArray, "rectified_3d", self.rectified_places.append, 100)
             self.create_subscription(Twist, "cmd_vel", self.commands.append, 100)
             self.listen_to_diagnostics()
 
@@ -158,10 +161,12 @@ def _serve() -> None:
             enlarged: int = 1,
             binning: int = 0,
             roi: tuple[int, int, int, int] = (0, 0, 0, 0),
+            lens: bool = False,
         ) -> None:
             """A camera_info of 640x360; ``changes`` by index of k, as text where JSON has no number.
 
             ``enlarged``: so many times the pixels, in both directions. ``roi``: left, top, width, height.
+            ``lens``: the raw images, not the rectified ones, have another focal length and are distorted.
             """
             info = CameraInfo(distortion_model="plumb_bob", d=[0.0] * 5, binning_x=binning, binning_y=binning)
             info.width, info.height = 640 * enlarged, 360 * enlarged
@@ -171,8 +176,11 @@ def _serve() -> None:
                 k[index] *= enlarged
             for index in (2, 5):
                 k[index] = (k[index] + 0.5) * enlarged - 0.5
+            info.p = [*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0]
             for index, value in changes.items():
                 k[int(index)] = float(value)
+            if lens:
+                k[0], k[4], info.d = 1.2 * k[0], 1.2 * k[4], [-0.3, 0.08, 0.0, 0.0, 0.0]
             info.k = k
             region = info.roi
             region.x_offset, region.y_offset, region.width, region.height = roi
@@ -188,12 +196,19 @@ def _serve() -> None:
             self.transforms.publish(TFMessage(transforms=[item]))
 
         def look(
-            self, width: int, height: int, box: list[int], calibration: dict[str, Any], timeout: float = 15.0
+            self,
+            width: int,
+            height: int,
+            box: list[int],
+            calibration: dict[str, Any],
+            timeout: float = 15.0,
+            rectified: bool = False,
         ) -> list[list[float]] | None:
-            """Where the locator puts the red rectangle ``box`` of an image of this size; None: no answer."""
+            """Where a locator puts the red rectangle ``box`` of an image of this size; None: no answer."""
             self.calibrate({}, **calibration)
             time.sleep(0.3)  # another topic than the image's: let it arrive
-            self.places.clear()
+            places = self.rectified_places if rectified else self.places
+            places.clear()
             stamp = self.get_clock().now().to_msg()
             odometry = Odometry()
             odometry.header.stamp, odometry.header.frame_id = stamp, "odom"
@@ -202,7 +217,7 @@ def _serve() -> None:
             self.picture(width, height, box, [stamp.sec, stamp.nanosec])
             deadline = time.monotonic() + timeout
             while time.monotonic() < deadline:
-                for message in [item for item in list(self.places) if item.header.stamp == stamp]:
+                for message in [item for item in list(places) if item.header.stamp == stamp]:
                     centres = [item.bbox.center.position for item in message.detections]
                     return [[centre.x, centre.y] for centre in centres]
                 time.sleep(0.01)

@@ -41,7 +41,7 @@ def running(
     """A node of the package in a session of its own; it must end in order when interrupted."""
     ros2 = shutil.which("ros2", path=environment["PATH"]) or "ros2"
     # Names of the node and of topics are remapped, all else are parameters.
-    remapped = ("__node:=", "detections_image:=")
+    remapped = ("__node:=", "detections_image:=", "detections_3d:=")
     words = [word for value in parameters for word in ("-r" if value.startswith(remapped) else "-p", value)]
     node = subprocess.Popen(
         [ros2, "run", "palletjack_detection", executable.split()[0], "--ros-args", *words],

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.long]
 # In 640x360 of a level camera 0.6 m high, f = 380: what stands 3 m ahead has its lower edge in row 256.
 AHEAD = [280, 136, 360, 256]
 FULL: dict[str, Any] = {"enlarged": 2}
+RECTIFIED = ("__node:=rectified_locator", "detections_3d:=rectified_3d", "rectified:=true")
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +25,13 @@ def robot(ros_environment: dict[str, str], tiny_model: Path) -> Iterator[FaultPr
         environment = isolated(ros_environment, domain)
         with (
             running(environment, "palletjack_locator"),
+            running(environment, "palletjack_locator", *RECTIFIED),
             running(environment, "palletjack_guard"),
             running(environment, "palletjack_detector", f"model_dir:={tiny_model}", "reliability:=reliable"),
             FaultProbe(ros_python(environment), environment) as probe,
         ):
-            probe.status("", name="palletjack_guard", timeout=40.0)
-            probe.status("", name="palletjack_locator", timeout=40.0)
+            for name in ("palletjack_guard", "palletjack_locator", "rectified_locator"):
+                probe.status("", name=name, timeout=40.0)
             wait_until(lambda: probe.ask("listeners") == 1, 40.0, "a detector that listens")
             probe.ask("mount")
             yield probe
@@ -61,7 +63,7 @@ def test_a_resized_or_binned_image_is_placed_as_the_whole_one(
     ((x, y),) = look(robot, *size, calibration)
     assert x == pytest.approx(3.25, abs=0.1)
     assert abs(y) < 0.05
-    assert robot.status("placing detections", name="locator")["level"] == 0
+    assert robot.status("placing detections", name="palletjack_locator")["level"] == 0
 
 
 def test_a_cut_image_is_placed_by_the_roi(robot: FaultProbe) -> None:
@@ -73,11 +75,24 @@ def test_a_cut_image_is_placed_by_the_roi(robot: FaultProbe) -> None:
     assert abs(y) < 0.05
 
 
+@pytest.mark.parametrize("calibration", [{}, FULL], ids=["as stated", "of the full sensor"])
+def test_a_rectified_image_is_placed_by_the_projection(
+    robot: FaultProbe, calibration: dict[str, Any]
+) -> None:
+    """One camera_info, with the lens of the raw images, is published with both."""
+    lens = {**calibration, "lens": True}
+    ((x, y),) = robot.ask("look", width=640, height=360, box=AHEAD, calibration=lens, rectified=True)
+    assert x == pytest.approx(3.25, abs=0.1)
+    assert abs(y) < 0.05
+    ((raw, _),) = look(robot, 640, 360, lens)
+    assert raw > 3.5, "the same box in a raw image is of a truck farther away"
+
+
 def test_an_image_of_another_shape_is_not_placed_and_all_are_told(robot: FaultProbe) -> None:
     assert look(robot, 640, 480, FULL) == []
     said = "camera_info is of images of 1280x720, boxes are of images of 640x480, which have another shape"
-    assert robot.status(said, name="locator")["level"] == 1
-    assert robot.status(said, name="guard")["level"] > 0
+    assert robot.status(said, name="palletjack_locator")["level"] == 1
+    assert robot.status(said, name="palletjack_guard")["level"] > 0
     ((x, _),) = look(robot, 640, 360, FULL)
     assert x == pytest.approx(3.25, abs=0.1)
-    assert "another shape" not in robot.status("placing detections", name="locator")["message"]
+    assert "another shape" not in robot.status("placing detections", name="palletjack_locator")["message"]

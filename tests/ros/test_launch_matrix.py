@@ -327,6 +327,26 @@ def test_depth_reaches_the_locator(expander: LaunchExpander, files: dict[str, st
     assert process(found, "palletjack_locator")["parameters"]["depth_topic"] == ""
 
 
+@pytest.mark.parametrize(
+    ("topic", "given", "wanted"),
+    [
+        ("image", "auto", False),
+        ("/front/image_rect", "auto", True),
+        ("/front/image_rect_color", "auto", True),
+        ("/zed/rgb/color/rect/image", "auto", True),
+        ("/zed/rgb/image_rectified", "auto", True),
+        ("/direct/image_corrected", "auto", False),
+        ("image", "true", True),
+        ("image_rect", "false", False),
+    ],
+)
+def test_rectified_images_are_known_by_their_topic(
+    bare: LaunchExpander, files: dict[str, str], topic: str, given: str, wanted: bool
+) -> None:
+    found = bare.expand("detect.launch.py", locate="true", image_topic=topic, rectified=given, **files)
+    assert process(found, "palletjack_locator")["parameters"]["rectified"] is wanted
+
+
 def test_a_pattern_has_no_end_and_a_video_waits_for_who_listens(
     bare: LaunchExpander, files: dict[str, str]
 ) -> None:

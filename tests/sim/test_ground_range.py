@@ -147,6 +147,19 @@ def test_bad_camera_info_is_refused_by_field(changes: dict, named: str) -> None:
         CameraModel.from_values(**{**fields, **changes})
 
 
+def test_a_rectified_camera_is_the_projection_without_distortion() -> None:
+    p = [300.0, 0.0, 310.0, -36.0, 0.0, 290.0, 170.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    camera = CameraModel.of_rectified(640, 360, p)
+    (ray,) = camera.rays(np.array([[610.0, 25.0]]))
+    assert ray.tolist() == pytest.approx([1.0, -0.5, 1.0])
+
+
+@pytest.mark.parametrize("p", [[0.0] * 12, [float("nan")] * 12, [1.0] * 9])
+def test_a_projection_that_is_none_is_refused(p: list[float]) -> None:
+    with pytest.raises(ValueError, match="camera_info p: expected"):
+        CameraModel.of_rectified(640, 360, p)
+
+
 @pytest.mark.parametrize("d", [(0.0, 0.0, 0.0, 0.0), (0.05, -0.01, 0.002, -0.0003), (-0.02, 0.003, 0.0, 0.0)])
 def test_a_fisheye_has_rays_up_to_its_edge_and_none_beyond(d: tuple[float, ...]) -> None:
     lens = CameraModel.from_values(640, 640, [160, 0, 320, 0, 165, 318, 0, 0, 1], d, "equidistant")

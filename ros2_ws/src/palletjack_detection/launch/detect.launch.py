@@ -205,6 +205,13 @@ def other_arguments() -> list[DeclareLaunchArgument]:
             description="Start the locator: places on the floor, on detections_3d.",
         ),
         DeclareLaunchArgument(
+            "rectified",
+            default_value="auto",
+            choices=["auto", *BOOLEAN],
+            description="With locate:=true, the images are rectified ones, to which camera_info's p applies "
+            "and d does not; auto: where image_topic says so, as image_rect does.",
+        ),
+        DeclareLaunchArgument(
             "depth_topic",
             default_value="",
             description="With locate:=true, a depth image registered to the camera's (16UC1 or 32FC1), which "

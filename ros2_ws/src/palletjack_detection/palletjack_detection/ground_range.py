@@ -86,6 +86,23 @@ class CameraModel:
             )
         return cls(int(width), int(height), matrix.reshape(3, 3), distortion, distortion_model)
 
+    @classmethod
+    def of_rectified(cls, width: int, height: int, p: Sequence[float]) -> CameraModel:
+        """The camera of images that were rectified: P (3, 4) of a CameraInfo, and no distortion.
+
+        P's last column, where the other camera of a pair is, changes nothing in one camera's own rays.
+        Raises ValueError naming the field that is wrong.
+        """
+        values = np.asarray(p, dtype=np.float64).reshape(-1)
+        if values.shape != (12,) or not np.all(np.isfinite(values)):
+            raise ValueError(f"camera_info p: expected 12 finite numbers, found {list(p)}")
+        if values[0] <= 0.0 or values[5] <= 0.0 or values[10] != 1.0:
+            raise ValueError(
+                f"camera_info p: expected fx > 0, fy > 0 and p[10] = 1, for the images are rectified; found "
+                f"{list(p)}"
+            )
+        return cls.from_values(width, height, values.reshape(3, 4)[:, :3].reshape(-1).tolist(), [], "")
+
     def part(self, left: int, top: int, width: int, height: int) -> CameraModel:
         """The camera of that part of its image, in pixels, which begins at (left, top)."""
         matrix = self.matrix.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -206,6 +207,7 @@ def consumers(given: Mapping[str, str], share: Path) -> list[LaunchDescriptionEn
     info = {"camera_info": given["camera_info_topic"]}
     transport = given["image_transport"]
     image = {"image_topic": given["image_topic"], "image_transport": transport}
+    places = {"depth_topic": given["depth_topic"]}
     published = given["image_topic"] + ("/compressed" if transport == "compressed" else "")
     # A recorder that died must not stumble over its own bag when it is started again.
     bag: dict[str, Any] = {"started_again": True}
@@ -213,7 +215,7 @@ def consumers(given: Mapping[str, str], share: Path) -> list[LaunchDescriptionEn
         bag["output"] = str(bag_folder(given["record_to"]))
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         "track": ("palletjack_tracker", {"start_score": start_score(given, share)} if tracked else {}, {}),
-        "locate": ("palletjack_locator", {"depth_topic": given["depth_topic"]}, {**boxes, **info}),
+        "locate": ("palletjack_locator", {**places, "rectified": rectified(given)}, {**boxes, **info}),
         "visualize": ("palletjack_visualizer", image, boxes),
         "record": ("palletjack_recorder", bag, {**info, "image": published}),
     }
@@ -224,6 +226,13 @@ def consumers(given: Mapping[str, str], share: Path) -> list[LaunchDescriptionEn
             require_own(executable, f"{argument}:=true")
             nodes.append(own_node(executable, given, [parameters, *more], remappings=remappings))
     return nodes
+
+
+def rectified(given: Mapping[str, str]) -> bool:
+    """Whether the images are rectified ones; ``auto`` goes by their topic, as drivers name it."""
+    if given["rectified"] == "auto":
+        return bool(re.search(r"(^|[/_])rect(ified)?([/_]|$)", given["image_topic"]))
+    return given["rectified"] == "true"
 
 
 def start_score(given: Mapping[str, str], share: Path) -> float:

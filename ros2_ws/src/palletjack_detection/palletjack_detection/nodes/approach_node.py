@@ -19,6 +19,7 @@ from vision_msgs.msg import Detection3D, Detection3DArray
 
 from palletjack_detection.approach import SEARCHING, Approach, ApproachConfig
 from palletjack_detection.guard import RobotPose, Velocity
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.parameters import ParameterSpec, declare
 from palletjack_detection.nodes.stamps import seconds
@@ -139,7 +140,8 @@ class ApproachNode(Node):
         values = [KeyValue(key="state", value=state), KeyValue(key="trouble", value=self._trouble)]
         if target is not None:
             values.append(KeyValue(key="target", value=f"{target[0]:.3f} {target[1]:.3f}"))
-        status = DiagnosticStatus(level=level, name="palletjack_approach", message=self._trouble or state)
+        name = diagnostic_name(self, "approaching")
+        status = DiagnosticStatus(level=level, name=name, message=self._trouble or state)
         status.values = values
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()

@@ -18,8 +18,9 @@ class BoxCamera:
     ``trouble`` is what is wrong with a calibration, or with what was asked for last; empty where nothing is.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, rectified: bool) -> None:
         self._logger = node.get_logger()
+        self._rectified = rectified
         self._calibration: ImageCalibration | None = None
         self._images: CameraInfo | None = None
         self._calibration_trouble = self._size_trouble = ""
@@ -51,7 +52,7 @@ class BoxCamera:
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
-            self._calibration = calibration_from_message(message)
+            self._calibration = calibration_from_message(message, rectified=self._rectified)
             self._calibration_trouble = ""
         except ValueError as error:  # the last good one stays in use
             self._calibration_trouble = str(error)

@@ -18,14 +18,17 @@ DEPTH_ENCODINGS: dict[str, tuple[type, float]] = {
 }
 
 
-def calibration_from_message(message: CameraInfo) -> ImageCalibration:
+def calibration_from_message(message: CameraInfo, *, rectified: bool = False) -> ImageCalibration:
     """The calibration of the images of a CameraInfo, its roi and its binning taken into account.
 
-    Raises ValueError naming the field that is wrong.
+    Of the raw images, or of the ``rectified`` ones, which have the same message. Raises ValueError naming the
+    field that is wrong.
     """
-    sensor = CameraModel.from_values(
-        message.width, message.height, message.k, message.d, message.distortion_model
-    )
+    size = message.width, message.height
+    if rectified:
+        sensor = CameraModel.of_rectified(*size, message.p)
+    else:
+        sensor = CameraModel.from_values(*size, message.k, message.d, message.distortion_model)
     return ImageCalibration.of_sensor(sensor, _region(message), (message.binning_x, message.binning_y))
 
 

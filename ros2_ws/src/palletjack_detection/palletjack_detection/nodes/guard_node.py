@@ -25,6 +25,7 @@ from palletjack_detection.guard import STOP, Decision, Guard, GuardConfig, Robot
 from palletjack_detection.nodes.box_camera import BoxCamera
 from palletjack_detection.nodes.camera_transforms import BEGAN_ANEW_S, CameraTransforms, NoTransform
 from palletjack_detection.nodes.clock_watch import ClockWatch
+from palletjack_detection.nodes.diagnostic_name import diagnostic_name
 from palletjack_detection.nodes.guard_parameters import BEHAVIOUR, WIRING
 from palletjack_detection.nodes.lifetime import StartupError, run_node
 from palletjack_detection.nodes.message_conversion import detections_from_message
@@ -61,7 +62,7 @@ class GuardNode(Node):
         self._state = self.create_publisher(DiagnosticArray, "~/state", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # First of all: what is told of an image's size comes before its boxes.
-        self._box_camera = BoxCamera(self)
+        self._box_camera = BoxCamera(self, rectified=settings["rectified"])
         self.create_subscription(Odometry, "odom", self._on_odometry, 50)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Twist, "cmd_vel_raw", self._on_command, 10)
@@ -213,7 +214,7 @@ class GuardNode(Node):
         reason = decision.reason if not trouble else f"{decision.reason}; {trouble}"
         return DiagnosticStatus(
             level=level,
-            name="palletjack_guard",
+            name=diagnostic_name(self, "guarding"),
             message=f"{decision.action}: {reason}",
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palletjack_detection.guard import GuardConfig
+from palletjack_detection.nodes.image_parameters import RECTIFIED
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 _DEFAULT = GuardConfig()
@@ -101,6 +102,7 @@ WIRING = (
     ParameterSpec(
         "base_frame", "base_link", "The robot's frame: x forward, origin on the floor.", fixed=True
     ),
+    RECTIFIED,
     ParameterSpec(
         "class_id", "palletjack", "Class that the robot stops for; empty: every class.", fixed=True
     ),

@@ -14,3 +14,9 @@ IMAGE_INPUT = (
         fixed=True,
     ),
 )
+RECTIFIED = ParameterSpec(
+    "rectified",
+    False,
+    "The boxes are of rectified images: camera_info's p is their camera, d is not applied.",
+    fixed=True,
+)

@@ -72,7 +72,7 @@ class LocatorNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         # First of all: what is told of an image's size comes before its boxes.
-        self._box_camera = BoxCamera(self)
+        self._box_camera = BoxCamera(self, rectified=settings["rectified"])
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         if self._depth_topic:
             self.create_subscription(Image, self._depth_topic, self._on_depth, sensor)

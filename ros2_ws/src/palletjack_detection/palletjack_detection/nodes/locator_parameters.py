@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palletjack_detection.location import LocationSettings
+from palletjack_detection.nodes.image_parameters import RECTIFIED
 from palletjack_detection.nodes.parameter_spec import ParameterSpec
 
 _DEFAULT = LocationSettings()
@@ -27,6 +28,7 @@ PARAMETERS = (
     ParameterSpec(
         "base_frame", "base_link", "The robot's frame: x forward, origin on the floor.", fixed=True
     ),
+    RECTIFIED,
     ParameterSpec(
         "depth_topic",
         "",
