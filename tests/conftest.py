@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Here, and in every command that a test starts: threads that wait for each other spin, and where another
+# process has their core they do so for long. A pruning took 3.5 times the processor time by two threads.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 
 @pytest.hookimpl(tryfirst=True)

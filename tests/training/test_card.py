@@ -257,7 +257,7 @@ def test_a_model_out_of_the_pipeline_describes_and_measures_itself(tmp_path: Pat
     for package in ("mitsuba", "lightning", "torch_pruning", "modelopt", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    options = ["frames.frames=4", "held_out.frames=2"]
+    options = ["frames.frames=4", "held_out.frames=2", "prune.macs=0.9"]
     options += [f"{stage}.set=trainer.steps=2" for stage in ("train", "finetune", "qat")]
     words = [word for option in options for word in ("--option", option)]
     command = ("pipeline", "--profile", "smoke", "--out", tmp_path / "out", "--workers", "1", *words)
@@ -274,15 +274,3 @@ def test_a_model_out_of_the_pipeline_describes_and_measures_itself(tmp_path: Pat
     page = (model / "README.md").read_text()
     assert "4 frames of recipe `warehouse_v1`, seed 11" in page
     assert_holds_its_numbers(page, model)
-
-    # What was put into the model changes nobody's input, and what a person writes stays.
-    (model / "README.md").write_text(page.replace(UNWRITTEN, "\nNever tried at night.\n"))
-    code, said = palletjack(*command)
-    assert code == 0
-    assert said.count("done before") == 11
-    (model / "model.json").unlink()
-    code, said = palletjack(*command)
-    assert code == 0, said
-    assert said.count("done before") == 8, "the model, its report and its page are made again"
-    assert list(measurements(load_model_spec(model).metrics))
-    assert "\nNever tried at night.\n" in (model / "README.md").read_text()

@@ -21,8 +21,6 @@ pytest.importorskip("modelopt")
 from typer.testing import CliRunner  # noqa: E402
 
 from palletjack_cli.main import app  # noqa: E402
-from palletjack_detection.detector import Detector  # noqa: E402
-from palletjack_detection.image_files import read_image  # noqa: E402
 from palletjack_detection.model_folder import load_model_spec  # noqa: E402
 from palletjack_training.compression import int8_export, quantize  # noqa: E402
 from palletjack_training.compression.int8_export import compare_variants, unrounded, write_graphs  # noqa: E402
@@ -278,42 +276,39 @@ def test_only_what_is_used_of_model_optimizer_is_needed() -> None:
     assert "missing, as it should be" in run.stdout
 
 
-@pytest.mark.long
-def test_the_whole_chain(tmp_path: Path, write_frames: Callable) -> None:
-    """Train, prune, fine-tune, train through rounding (stopped and resumed), export, detect."""
-    write_frames(tmp_path / "set", 16)
+def test_rounding_goes_on_with_what_was_pruned_and_can_be_stopped(
+    tmp_path: Path, write_frames: Callable
+) -> None:
+    """Train, prune, fine-tune, train through rounding (stopped and resumed), each for a few steps."""
+    write_frames(tmp_path / "set", 8)
     data = (tmp_path / "set",)
     quiet = [
         "trainer.snapshots=0",
         "trainer.validate_every=1000",
         "trainer.batch_size=4",
         "augment.enabled=false",
-        "trainer.ema_decay=0.8",
-        "network.norm_momentum=0.3",
         "trainer.backbone_lr_factor=1",
     ]
-    small = load_config("palletjack_light", [*LITE, *quiet, "trainer.steps=60"])
+    small = load_config("palletjack_light", [*LITE, *quiet, "trainer.steps=2"])
     run_training(small, RunRequest(data, tmp_path / "dense"))
-    prune_weights(tmp_path / "dense/weights.pt", tmp_path / "pruned.pt", PruneRequest(macs=0.6))
+    prune_weights(tmp_path / "dense/weights.pt", tmp_path / "pruned.pt", PruneRequest(macs=0.8))
     tuned = run_training(small, RunRequest(data, tmp_path / "tuned", initial=tmp_path / "pruned.pt"))
-    assert tuned["pruning"][0]["macs_kept"] <= 0.6
+    assert tuned["pruning"][0]["macs_kept"] <= 0.8
 
-    options = [
-        "quantization.enabled=true",
-        "quantization.calibration_frames=8",
-        "schedule.learning_rate=2e-4",
-    ]
-    qat = load_config("palletjack_light", [*LITE, *quiet, *options, "trainer.steps=8"])
+    options = ["quantization.enabled=true", "quantization.calibration_frames=8"]
+    qat = load_config("palletjack_light", [*LITE, *quiet, *options, "trainer.steps=4"])
     with pytest.raises(WeightsError, match="stem"):
         run_training(small, RunRequest(data, tmp_path / "x", initial=_with_wrong_stem(tmp_path)))
     initial = tmp_path / "tuned/weights.pt"
-    run_training(qat, RunRequest(data, tmp_path / "qat", initial=initial, stop_after=4))
+    run_training(qat, RunRequest(data, tmp_path / "qat", initial=initial, stop_after=2))
     resumed = run_training(qat, RunRequest(data, tmp_path / "qat", initial=initial, resume=True))
-    assert resumed["steps"] == 8
+    assert resumed["steps"] == 4
     assert resumed["quantization"] == "trained"
     assert resumed["pruning"] == tuned["pruning"]
     weights = load_weights(tmp_path / "qat/weights.pt")
     assert is_quantized(weights.state)
+    start = load_weights(initial).state
+    assert any(not torch.equal(weights.state[key], start[key]) for key in start if key in weights.state)
 
     # The same steps without a stop end at the same weights.
     run_training(qat, RunRequest(data, tmp_path / "whole", initial=initial))
@@ -323,13 +318,6 @@ def test_the_whole_chain(tmp_path: Path, write_frames: Callable) -> None:
 
     with pytest.raises(WeightsError, match="quantization"):
         run_training(small, RunRequest(data, tmp_path / "y", initial=tmp_path / "qat/weights.pt"))
-    export_model(weights, tmp_path / "model", "mine", threshold=0.3)
-    detectors = {name: Detector.load(tmp_path / "model", precision=name) for name in ("fp32", "int8")}
-    for path in sorted((tmp_path / "set/images").iterdir())[:4]:
-        plain, rounded = (detector.detect(read_image(path)) for detector in detectors.values())
-        assert len(plain.boxes) > 0
-        assert len(rounded.boxes) == len(plain.boxes)
-        np.testing.assert_allclose(np.sort(rounded.boxes, 0), np.sort(plain.boxes, 0), atol=4.0)
 
 
 def _with_wrong_stem(folder: Path) -> Path:
