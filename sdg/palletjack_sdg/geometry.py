@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,11 @@ class Prop:
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper corner (3,) of the object's axis-aligned box, in metres."""
+        return self._bounds
+
+    @cached_property
+    def _bounds(self) -> tuple[FloatArray, FloatArray]:
+        # A plan asks for them at every spot that it tries.
         lows = np.min([part.vertices.min(axis=0) for part in self.parts], axis=0)
         highs = np.max([part.vertices.max(axis=0) for part in self.parts], axis=0)
         return lows.astype(np.float32), highs.astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from palletjack_sdg.layouts.stage import Piece, Stage, standing, to_world
 from palletjack_sdg.objects import catalog
 from palletjack_sdg.objects.family import ObjectParams
 from palletjack_sdg.objects.pallet_truck import CATEGORY, sample_pallet_truck
-from palletjack_sdg.placement import box_from_bounds
+from palletjack_sdg.placement import FloorBox, box_from_bounds
 from palletjack_sdg.recipe import TruckState
 from palletjack_sdg.seeding import draw_uniform, draw_weighted
 
@@ -89,19 +90,26 @@ def truck_piece(
     family: str, params: ObjectParams, x: float, y: float, yaw: float, state: TruckState
 ) -> Piece:
     """Return a truck with its boxes: chassis, tiller, and forks."""
-    prop = catalog.build(family, params)
-    # A blade or a tiller has corners at both ends only: where it crosses a border it belongs to both sides.
-    points = np.concatenate([_points_with_crossings(part) for part in prop.parts])
-    x_, z_ = points[:, 0], points[:, 2]
-    head = x_ <= HEEL_M
-    parts = (head & (z_ <= TILLER_FOOT_M), head & (z_ >= TILLER_FOOT_M), x_ >= HEEL_M)
-    boxes = tuple(
-        box_from_bounds(points[mask].min(axis=0).tolist(), points[mask].max(axis=0).tolist()).moved(x, y, yaw)
-        for mask in parts
-        if mask.any()
-    )
+    boxes = tuple(box.moved(x, y, yaw) for box in _own_boxes(family, params.model_dump_json()))
     label = getattr(params, "class_name", None) or LABEL
     return Piece(family, params, "truck", x, y, yaw, 0.0, boxes, label, state)
+
+
+@lru_cache(maxsize=64)
+def _own_boxes(family: str, params_json: str) -> tuple[FloorBox, ...]:
+    """A truck's boxes in its own frame; kept, since many spots are tried with each truck."""
+    params_type = catalog.find_family(family).params_type
+    prop = catalog.build(family, params_type.model_validate_json(params_json))
+    # A blade or a tiller has corners at both ends only: where it crosses a border it belongs to both sides.
+    points = np.concatenate([_points_with_crossings(part) for part in prop.parts])
+    x, z = points[:, 0], points[:, 2]
+    head = x <= HEEL_M
+    masks = (head & (z <= TILLER_FOOT_M), head & (z >= TILLER_FOOT_M), x >= HEEL_M)
+    return tuple(
+        box_from_bounds(points[mask].min(axis=0).tolist(), points[mask].max(axis=0).tolist())
+        for mask in masks
+        if mask.any()
+    )
 
 
 def _points_with_crossings(part: Part) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from palletjack_sdg.geometry import ByteArray, FloatArray
-from palletjack_sdg.textures.noise import grain, to_bytes, wrapping_noise
+from palletjack_sdg.textures.noise import grain, tinted, to_bytes, wrapping_noise
 from palletjack_sdg.textures.print import draw_carton_marks, paper_label, paste
 
 UvRect = tuple[float, float, float, float]
@@ -19,7 +19,7 @@ def cardboard(rng: np.random.Generator, size: int = 128, color: FloatArray | Non
     base = cardboard_color(rng) if color is None else color
     flutes = np.sin(np.arange(size) * 2.0 * np.pi / 4.0).astype(np.float32)[None, :]
     field = 0.025 * wrapping_noise(rng, (size, size), 4, 4, 0.6) + 0.012 * grain(rng, (size, size))
-    return to_bytes((1.0 + field + 0.008 * flutes)[..., None] * base.astype(np.float32))
+    return to_bytes(tinted(1.0 + field + 0.008 * flutes, base))
 
 
 def cardboard_color(rng: np.random.Generator) -> FloatArray:
@@ -48,7 +48,8 @@ def _darken_edges(image: ByteArray) -> ByteArray:
     size = image.shape[0]
     ramp = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32)
     rim = np.clip(np.minimum(ramp[:, None], ramp[None, :]) / 3.0, 0.0, 1.0).astype(np.float32)
-    return to_bytes(image.astype(np.float32) * (0.68 + 0.32 * rim)[..., None])
+    shade = 0.68 + 0.32 * rim
+    return np.dstack([to_bytes(channel * shade) for channel in cv2.split(image.astype(np.float32))])
 
 
 def carton_atlas(rng: np.random.Generator, cell: int = 128) -> ByteArray:

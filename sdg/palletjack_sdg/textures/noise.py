@@ -71,6 +71,8 @@ def wrapping_noise(
 def grain(rng: np.random.Generator, shape: Shape, patch: int = 256) -> FloatArray:
     """Per-pixel white noise (H, W) of unit deviation; a patch that repeats, which no eye sees."""
     tile = rng.standard_normal((min(patch, shape[0]), min(patch, shape[1])), dtype=np.float32)
+    if tile.shape == shape:
+        return tile
     repeats = (-(-shape[0] // tile.shape[0]), -(-shape[1] // tile.shape[1]))
     return np.asarray(np.tile(tile, repeats)[: shape[0], : shape[1]])
 
@@ -110,16 +112,26 @@ def unit(field: FloatArray, low: float, high: float) -> FloatArray:
 
 
 def tinted(level: FloatArray, color: ArrayLike) -> FloatArray:
-    """Multiply a grey level (H, W) by a colour (3,) to (H, W, 3)."""
-    return np.asarray(level[..., None] * np.asarray(color, dtype=np.float32), dtype=np.float32)
+    """Multiply a grey level (H, W) by a colour (3,), or by one for each row (H, 1, 3), to (H, W, 3)."""
+    colors = np.asarray(color, dtype=np.float32)
+    image = np.empty((*level.shape, 3), dtype=np.float32)
+    for channel in range(3):
+        image[..., channel] = level * colors[..., channel]
+    return image
 
 
 def blend(image: FloatArray, color: ArrayLike, weight: FloatArray) -> FloatArray:
     """Lay ``color`` (3,) or (H, W, 3) over ``image`` (H, W, 3) with ``weight`` (H, W) in 0..1."""
     over = np.asarray(color, dtype=np.float32)
-    return np.asarray(image + (over - image) * weight[..., None], dtype=np.float32)
+    blended = np.empty(image.shape, dtype=np.float32)
+    # One channel at a time: passes over small planes beat those over a broadcast array.
+    for channel in range(image.shape[-1]):
+        below = image[..., channel]
+        blended[..., channel] = below + (over[..., channel] - below) * weight
+    return blended
 
 
 def to_bytes(image: FloatArray) -> ByteArray:
     """Round an sRGB image of 0..255 to uint8."""
-    return np.clip(image + 0.5, 0.0, 255.0).astype(np.uint8)
+    lifted = image + 0.5
+    return np.clip(lifted, 0.0, 255.0, out=lifted).astype(np.uint8)

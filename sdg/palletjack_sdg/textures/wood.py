@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from palletjack_sdg.geometry import ByteArray, FloatArray
-from palletjack_sdg.textures.noise import blend, grain, to_bytes, unit, wrapping_noise
+from palletjack_sdg.textures.noise import blend, grain, tinted, to_bytes, unit, wrapping_noise
 
 _FRESH = np.array([205.0, 170.0, 122.0])
 _GREY = np.array([128.0, 118.0, 106.0])
@@ -43,8 +43,7 @@ def wood_strips(
     rows = np.arange(size)
     board = rows * strips // size
     tones = np.stack([wood_tone(rng, wear) for _ in range(strips)])
-    image = np.broadcast_to(tones[board][:, None, :], (size, size, 3)).astype(np.float32)
-    image = image * (1.0 + 0.07 * lines + 0.05 * rings + 0.025 * grain(rng, (size, size)))[..., None]
+    image = tinted(1.0 + 0.07 * lines + 0.05 * rings + 0.025 * grain(rng, (size, size)), tones[board][:, None])
     if not wrap:
         image = blend(image, [84.0, 56.0, 36.0], 0.7 * _knots(rng, size, 2 * strips))
     dirt = unit(wrapping_noise(rng, (size, size), 4, 5, 0.6), 0.0, 2.5)
