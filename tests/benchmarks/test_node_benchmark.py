@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -130,8 +131,20 @@ def test_the_result_names_the_profile_of_the_middleware_without_its_folder(node:
     assert node.dds_profile({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}) == "none"
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=240)
+@pytest.fixture
+def run(node: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Runs the script in this process. It takes over the signals, which a fixture gives back."""
+    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 0.3)
+
+    def run(*words: str) -> None:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+        node.main()
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_commands_are_measured_instead_of_the_packages_node_or_beside_it(node: ModuleType) -> None:
@@ -167,25 +180,29 @@ def test_commands_are_measured_instead_of_the_packages_node_or_beside_it(node: M
         (("--command", "a", "--command", "b", "--name", "a"), "--name: expected 2, one for each node"),
     ],
 )
-def test_names_that_do_not_fit_the_commands_are_refused(words: tuple[str, ...], message: str) -> None:
-    done = run(*words)
-    assert done.returncode != 0
-    assert message in done.stderr
+def test_names_that_do_not_fit_the_commands_are_refused(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.ros
 @pytest.mark.long
-def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
+def test_both_nodes_are_measured_on_a_real_graph(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model = write_tiny_model(tmp_path / "tiny")
     out = tmp_path / "out" / "node.json"
     words = ("--size", "320x180", "--rates", "10", "--seconds", "0.5", "--refine", "0")
     turns = ("--overhead-rates", "10", "--rounds", "1", "--peer", "naive_node", "--peer", "echo_node")
-    done = run("--model", str(model), *words, *turns, "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    run("--model", str(model), *words, *turns, "--out", str(out))
     document = json.loads(out.read_text())
-    assert json.loads(done.stdout) == document
+    assert json.loads(capsys.readouterr().out) == document
     names = ["palletjack_detector", "naive_node", "echo_node"]
     assert [entry["name"] for entry in document["nodes"]] == names
     for entry in document["nodes"]:
@@ -215,7 +232,7 @@ def test_both_nodes_are_measured_on_a_real_graph(tmp_path: Path) -> None:
 
 @pytest.mark.ros
 @pytest.mark.long
-def test_any_node_is_measured_by_its_command_and_topics(tmp_path: Path) -> None:
+def test_any_node_is_measured_by_its_command_and_topics(run: Callable[..., None], tmp_path: Path) -> None:
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "node.json"
@@ -224,8 +241,7 @@ def test_any_node_is_measured_by_its_command_and_topics(tmp_path: Path) -> None:
     topics = ("--image-topic", "/front/pixels", "--detections-topic", "/other/boxes")
     words = ("--model", str(model), "--size", "320x180", "--seconds", "0.5", "--overhead-rates", "10")
     once = ("--rounds", "1", "--rates", "", "--name", "other", "--beside", "--out", str(out))
-    done = run(*words, "--command", command, *topics, *once)
-    assert done.returncode == 0, done.stderr
+    run(*words, "--command", command, *topics, *once)
     document = json.loads(out.read_text())
     assert document["nodes"] == []
     (entry,) = document["overhead"][0]["rates"]
@@ -239,7 +255,9 @@ def test_any_node_is_measured_by_its_command_and_topics(tmp_path: Path) -> None:
 
 @pytest.mark.ros
 @pytest.mark.long
-def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model = str(write_tiny_model(tmp_path / "tiny"))
@@ -248,9 +266,8 @@ def test_a_node_that_ends_or_does_not_exist_is_an_error_that_says_so(tmp_path: P
         ("no_such_program", "cannot start 'no_such_program'"),
         ("sh -c 'echo out of luck; exit 3'", "ended with 3:\nout of luck"),
     ]:
-        done = run(*words, "--command", command)
-        assert done.returncode == 1
-        assert message in done.stderr
+        with pytest.raises(SystemExit, match=f"Error: .*{message}"):
+            run(*words, "--command", command)
 
 
 @pytest.mark.ros

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from palletjack_sdg.generate import FrameReport
-from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.render import RenderError, RenderSettings, create_renderer, denoise
+from tests.sdg.recipes import small_frames
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -114,10 +114,8 @@ def test_every_stage_of_a_small_run_takes_time(tmp_path: Path) -> None:
         create_renderer(settings)
     except RenderError as error:
         pytest.skip(str(error))
-    tree = load_recipe("warehouse_v1").model_dump(mode="json")
-    tree["image"]["sizes"] = [{"width": 192, "height": 112, "weight": 1.0}]
     recipe = tmp_path / "small.yaml"
-    recipe.write_text(yaml.safe_dump(tree))
+    recipe.write_text(yaml.safe_dump(small_frames()))
     out = tmp_path / "result.json"
     options = ["--recipe", str(recipe), "--frames", "4", "--workers", "1", "2", "--spp", "1"]
     options += [] if settings.denoise else ["--no-denoise"]

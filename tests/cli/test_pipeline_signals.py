@@ -13,6 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
+
+from tests.sdg.recipes import small_frames
 
 pytest.importorskip("mitsuba", reason="renders: the extra [render]")
 
@@ -21,7 +24,7 @@ name: frames
 stages:
   - name: frames
     run: generate
-    options: {recipe: warehouse_v1, frames: 400, seed: 3, spp: 1, workers: 1, out: "{out}/frames"}
+    options: {recipe: "RECIPE", frames: 400, seed: 3, spp: 1, workers: 1, out: "{out}/frames"}
     makes: "{out}/frames"
     result: "{out}/frames/done"
     stale: keep
@@ -31,8 +34,9 @@ stages:
 @pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_sigterm_reaches_the_stages(tmp_path: Path, jobs: int) -> None:
-    profile, out = tmp_path / "frames.yaml", tmp_path / "out"
-    profile.write_text(PROFILE)
+    profile, out, recipe = tmp_path / "frames.yaml", tmp_path / "out", tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump(small_frames()))
+    profile.write_text(PROFILE.replace("RECIPE", str(recipe)))
     words = ("pipeline", "--profile", profile, "--out", out, "--jobs", jobs)
     command = [sys.executable, "-m", "palletjack_cli.main", *map(str, words)]
     pipeline = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

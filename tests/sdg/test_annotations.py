@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from tests.sdg.recipes import small_frames, without_goods, without_trucks
 from tests.sdg.scenes import BARREL, at, box, looking_along_x, scene, simple_truck
 
 from palletjack_sdg.annotations import describe_frame
@@ -41,7 +42,8 @@ def renderer() -> Renderer:
 
 @pytest.fixture(scope="module")
 def plan() -> FramePlan:
-    return plan_frame(load_recipe("warehouse_v1"), 0, 0).model_copy(update={"objects": ()})
+    recipe = without_trucks(without_goods(load_recipe("warehouse_v1")))
+    return plan_frame(recipe, 0, 0).model_copy(update={"objects": ()})
 
 
 @dataclass
@@ -204,8 +206,7 @@ def test_depth_in_millimetres_keeps_nothing_apart_from_far() -> None:
 
 @pytest.mark.render
 def test_a_data_set_holds_what_was_asked_for(renderer: Renderer, tmp_path: Path) -> None:
-    tree = load_recipe("warehouse_v1").model_dump(mode="json")
-    tree["image"]["sizes"] = [{"width": 192, "height": 112, "weight": 1.0}]
+    tree = small_frames()
     tree["trucks"]["empty_frames"] = 0.0
     recipe = tmp_path / "small.yaml"
     recipe.write_text(yaml.safe_dump(tree))

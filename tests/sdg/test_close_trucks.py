@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+from tests.sdg.recipes import without_goods
 
 from palletjack_sdg.camera_plan import project
 from palletjack_sdg.compose import object_pose
@@ -19,7 +20,7 @@ from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import Recipe, load_recipe
 from palletjack_sdg.seeding import draw_weighted, substream
 
-FRAMES = 24
+FRAMES = 12
 SEED = 7
 
 
@@ -31,21 +32,7 @@ def _recipe(name: str, **of_trucks: object) -> Recipe:
 @pytest.fixture(scope="module")
 def plans() -> list[FramePlan]:
     """Frames of warehouse_close without what is placed after the trucks, which takes half of the time."""
-    recipe = load_recipe("warehouse_close")
-    nothing = (0, 0)
-    section = recipe.distractors.model_copy(
-        update={
-            "instances": nothing,
-            "vehicle_count": nothing,
-            "trolley_count": nothing,
-            "people_count": nothing,
-            "near_person": 0.0,
-            "behind_truck": 0.0,
-            "clutter_count": nothing,
-            "fixture_count": nothing,
-        }
-    )
-    recipe = recipe.model_copy(update={"distractors": section})
+    recipe = without_goods(load_recipe("warehouse_close"))
     return [plan_frame(recipe, SEED, index) for index in range(FRAMES)]
 
 
@@ -61,7 +48,7 @@ def _box_in_image(plan: FramePlan, entry: ObjectPlan) -> tuple[float, float, flo
 
 @pytest.mark.long
 def test_most_frames_show_one_mostly_cut_by_the_border(plans: list[FramePlan]) -> None:
-    """Here 21 of 24 do. In 168 frames of seven other seeds 76 % did, and the border cut 96 % of those."""
+    """In 168 frames of seven other seeds 76 % did, and the border cut 96 % of those."""
     lowest = load_recipe("warehouse_close").trucks.close_height_px[0] * 0.75
     close = cut = 0
     for plan in plans:
@@ -130,10 +117,11 @@ def test_without_them_their_height_means_nothing() -> None:
     assert "close" not in shipped.model_dump(mode="json")["trucks"]
     asked = _recipe("warehouse_holdout", close=1.0).model_dump(mode="json")["trucks"]
     assert (asked["close"], asked["close_height_px"]) == (1.0, [450.0, 1100.0])
+    shipped, other = without_goods(shipped), without_goods(other)
     for index in range(3):
         assert plan_frame(shipped, SEED, index) == plan_frame(other, SEED, index)
 
 
 def test_a_frame_without_trucks_stays_without() -> None:
-    plan = plan_frame(_recipe("warehouse_close", empty_frames=1.0), SEED, 0)
+    plan = plan_frame(without_goods(_recipe("warehouse_close", empty_frames=1.0)), SEED, 0)
     assert not [entry for entry in plan.objects if entry.role == "truck"]

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from tests.sdg.recipes import small_frames
 from typer.testing import CliRunner
 
 from palletjack_sdg import dataset as dataset_module
@@ -27,7 +28,6 @@ from palletjack_sdg.frame_plan import FramePlan
 from palletjack_sdg.generate import FrameMaker, FrameReport, GenerateJob, generate
 from palletjack_sdg.inspect_dataset import inspect_dataset
 from palletjack_sdg.kitti import KittiObject, read_labels, write_labels
-from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.render import RenderError, RenderResult, RenderSettings, create_renderer, denoise
 from palletjack_sdg.scene import Scene
 
@@ -45,11 +45,9 @@ class FlatRenderer:
 
 @pytest.fixture(scope="module")
 def small_recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The default recipe with small images."""
-    tree = load_recipe("warehouse_v1").model_dump(mode="json")
-    tree["image"]["sizes"] = [{"width": 192, "height": 112, "weight": 1.0}]
+    """The default recipe with small images of a few objects."""
     path = tmp_path_factory.mktemp("recipe") / "small.yaml"
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(small_frames()))
     return str(path)
 
 
@@ -79,25 +77,10 @@ def digests(job: GenerateJob) -> dict[str, str]:
 
 @pytest.mark.render
 @pytest.mark.long
-def test_one_and_two_workers_give_equal_bytes(job: GenerateJob, real: None) -> None:
+def test_two_workers_of_which_one_is_killed_give_the_bytes_of_one(job: GenerateJob, real: None) -> None:
+    job = replace(job, frames=4)
     alone = generate(job)
-    assert (alone.written, alone.failed, alone.stopped) == ((0, 1, 2), {}, None)
-    together = replace(job, out=job.out.with_name("together"), workers=2)
-    assert generate(together).written == (0, 1, 2)
-    assert digests(job) == digests(together)
-    assert len(digests(job)) == 6
-    counts = read_manifest(job.out)["counts"]
-    assert counts["frames"] == 3
-    image = cv2.imread(str(job.dataset.image(0)))
-    assert image is not None
-    assert image.shape == (112, 192, 3)
-    assert image.std() > 5.0
-    assert inspect_dataset(job.out).problems == []
-
-
-@pytest.mark.render
-@pytest.mark.long
-def test_a_killed_worker_loses_no_frame(job: GenerateJob, real: None) -> None:
+    assert (alone.written, alone.failed, alone.stopped) == ((0, 1, 2, 3), {}, None)
     reports: list[FrameReport] = []
     killed: list[int] = []
 
@@ -109,12 +92,21 @@ def test_a_killed_worker_loses_no_frame(job: GenerateJob, real: None) -> None:
             killed.append(child.pid)
             os.kill(child.pid, signal.SIGKILL)
 
-    wanted = replace(job, frames=6, workers=2)
-    summary = generate(wanted, kill_one)
+    together = replace(job, out=job.out.with_name("together"), workers=2)
+    summary = generate(together, kill_one)
     assert len(killed) == 1
-    assert sorted(report.index for report in reports) == list(range(6))
-    assert (summary.written, summary.failed) == (tuple(range(6)), {})
-    assert all(wanted.dataset.is_complete(index) for index in range(6))
+    assert sorted(report.index for report in reports) == list(range(4))
+    assert (summary.written, summary.failed) == (tuple(range(4)), {})
+    assert all(together.dataset.is_complete(index) for index in range(4))
+    assert digests(job) == digests(together)
+    assert len(digests(job)) == 8
+    counts = read_manifest(job.out)["counts"]
+    assert counts["frames"] == 4
+    image = cv2.imread(str(job.dataset.image(0)))
+    assert image is not None
+    assert image.shape == (112, 192, 3)
+    assert image.std() > 5.0
+    assert inspect_dataset(job.out).problems == []
 
 
 class MortalStaff:
@@ -391,11 +383,16 @@ def test_inspect_finds_what_is_wrong_and_draws_the_rest(tmp_path: Path) -> None:
 
 
 def test_mix_of_recipes_is_generated_and_continued(job: GenerateJob, flat: None) -> None:
-    mixed = replace(job, recipe="palletjack_5k", plans=True)
+    folder = Path(job.recipe).parent
+    for name in ("some", "few"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**small_frames(), "name": name}))
+    mix = {"format": "palletjack-mix/1", "name": "mixed", "members": {"some.yaml": 2, "few.yaml": 1}}
+    (folder / "mixed.yaml").write_text(yaml.safe_dump(mix))
+    mixed = replace(job, recipe=str(folder / "mixed.yaml"), plans=True)
     assert generate(replace(mixed, frames=2)).written == (0, 1)
     assert generate(mixed).written == (2,)
     names = [json.loads(path.read_text())["recipe"] for path in sorted((job.out / "plans").iterdir())]
-    assert names == ["distractors_warehouse", "distractors_additional", "no_distractors"]
-    assert read_manifest(job.out)["recipe"] == "palletjack_5k"
-    with pytest.raises(DatasetError, match="recipe: expected 'no_distractors'"):
-        generate(replace(mixed, recipe="no_distractors"))
+    assert names == ["some", "few", "some"]
+    assert read_manifest(job.out)["recipe"] == "mixed"
+    with pytest.raises(DatasetError, match="recipe: expected 'few'"):
+        generate(replace(mixed, recipe=str(folder / "few.yaml")))

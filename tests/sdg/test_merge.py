@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from tests.sdg.recipes import small_frames
 
 from palletjack_sdg import generate as generate_module
 from palletjack_sdg import merge_datasets as merge_module
 from palletjack_sdg.dataset import DatasetError, read_manifest
 from palletjack_sdg.generate import GenerateJob, generate
 from palletjack_sdg.merge_datasets import merge_datasets
-from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.render import RenderResult
 from palletjack_sdg.scene import Scene
 
@@ -43,7 +43,7 @@ def _no_path_tracer() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> GenerateJob:
     """An unbroken run in ``whole`` and, beside it, the same in two shards. Tests change copies only."""
     folder = tmp_path_factory.mktemp("made")
-    tree = load_recipe("warehouse_v1").model_dump(mode="json")
+    tree = small_frames()
     tree["image"]["sizes"] = [{"width": 96, "height": 64, "weight": 1.0}]
     recipe = folder / "small.yaml"
     recipe.write_text(yaml.safe_dump(tree))

@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from tests.sdg.recipes import small_frames
 from typer.testing import CliRunner
 
 from palletjack_cli.main import app
 from palletjack_sdg.dataset import read_manifest
 from palletjack_sdg.generate import FrameReport, GenerateJob, generate
-from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.render import RenderError, RenderSettings, create_renderer, denoise
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -57,10 +57,8 @@ def cluster() -> Iterator[Any]:
 def job(tmp_path_factory: pytest.TempPathFactory) -> GenerateJob:
     """Six small frames with every kind of file, made here."""
     folder = tmp_path_factory.mktemp("ray")
-    tree = load_recipe("warehouse_v1").model_dump(mode="json")
-    tree["image"]["sizes"] = [{"width": 192, "height": 112, "weight": 1.0}]
     recipe = folder / "small.yaml"
-    recipe.write_text(yaml.safe_dump(tree))
+    recipe.write_text(yaml.safe_dump(small_frames()))
     settings = RenderSettings(spp=1, max_depth=3, denoise=denoise.is_available(), variant="cpu")
     try:
         create_renderer(settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.sdg.recipes import without_goods, without_trucks
 from tests.sdg.scenes import at, box, compiled_kernels, floor, looking_along_x
 
 from palletjack_sdg.compose import build_scene
@@ -33,7 +34,7 @@ SUN = Sun((HALF_RIGHT, 0.0, HALF_RIGHT), (30.0, 20.0, 10.0))
 def with_sun(share: float, **light: object) -> Recipe:
     tree = load_recipe("warehouse_v1").model_dump(mode="json")
     tree["light"].update(daylight=1.0, sun=share, **light)
-    return Recipe.model_validate(tree)
+    return without_trucks(without_goods(Recipe.model_validate(tree)))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_another_frame_with_sun_compiles_nothing(renderer: Renderer) -> None:
 def test_only_a_recipe_that_asks_for_sun_has_it() -> None:
     shipped = load_recipe("warehouse_v1")
     assert "sun" not in shipped.model_dump(mode="json")["light"]
-    assert '"sun"' not in plan_frame(shipped, 4, 2).model_dump_json()
+    assert '"sun"' not in plan_frame(without_goods(shipped), 4, 2).model_dump_json()
     sunny, dull = with_sun(1.0), with_sun(0.0)
     suns = []
     for index in range(6):
@@ -119,7 +120,7 @@ def test_only_a_recipe_that_asks_for_sun_has_it() -> None:
         assert (plan.sun is not None) == bool(openings)
         if plan.sun is None:
             continue
-        sun = build_scene(plan).sun
+        sun = build_scene(plan.model_copy(update={"objects": (), "surfaces": ()})).sun
         assert sun is not None
         assert math.hypot(*sun.direction) == pytest.approx(1.0)
         inward = [np.cross(light.u, light.v) for light in openings]
@@ -136,7 +137,7 @@ def test_a_map_is_turned_so_that_its_sun_is_the_one_that_shines_in() -> None:
     recipe = with_sun(1.0, environments={"sky": 1.0})
     plan = next(plan for plan in (plan_frame(recipe, 4, index) for index in range(9)) if plan.sun)
     assert plan.sun is not None
-    scene = build_scene(plan)
+    scene = build_scene(plan.model_copy(update={"objects": (), "surfaces": ()}))
     assert scene.sun is not None
     assert scene.environment is not None
     azimuth, elevation = scene.environment.brightest()

@@ -43,7 +43,9 @@ def wood_strips(
     rows = np.arange(size)
     board = rows * strips // size
     tones = np.stack([wood_tone(rng, wear) for _ in range(strips)])
-    image = tinted(1.0 + 0.07 * lines + 0.05 * rings + 0.025 * grain(rng, (size, size)), tones[board][:, None])
+    image = tinted(
+        1.0 + 0.07 * lines + 0.05 * rings + 0.025 * grain(rng, (size, size)), tones[board][:, None]
+    )
     if not wrap:
         image = blend(image, [84.0, 56.0, 36.0], 0.7 * _knots(rng, size, 2 * strips))
     dirt = unit(wrapping_noise(rng, (size, size), 4, 5, 0.6), 0.0, 2.5)
