@@ -134,7 +134,7 @@ def test_the_result_names_the_profile_of_the_middleware_without_its_folder(node:
 @pytest.fixture
 def run(node: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Runs the script in this process. It takes over the signals, which a fixture gives back."""
-    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 0.3)
+    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 1.0)  # a real graph takes that long
 
     def run(*words: str) -> None:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
@@ -199,31 +199,21 @@ def test_both_nodes_are_measured_on_a_real_graph(
     model = write_tiny_model(tmp_path / "tiny")
     out = tmp_path / "out" / "node.json"
     words = ("--size", "320x180", "--rates", "10", "--seconds", "0.5", "--refine", "0")
-    turns = ("--overhead-rates", "10", "--rounds", "1", "--peer", "naive_node", "--peer", "echo_node")
-    run("--model", str(model), *words, *turns, "--out", str(out))
+    words = (*words, "--overhead-rates", "", "--peer", "naive_node")
+    run("--model", str(model), *words, "--out", str(out))
     document = json.loads(out.read_text())
     assert json.loads(capsys.readouterr().out) == document
-    names = ["palletjack_detector", "naive_node", "echo_node"]
-    assert [entry["name"] for entry in document["nodes"]] == names
+    assert [entry["name"] for entry in document["nodes"]] == ["palletjack_detector", "naive_node"]
     for entry in document["nodes"]:
         (size,) = entry["sizes"]
         (step,) = size["steps"]
         assert step["sent"] in (4, 5)
         assert step["answered"] > 0
         assert 0 < step["latency_ms"]["p50"] <= step["latency_ms"]["p99"]
-        assert step["cpu_percent"] > 0 or entry["name"] == "echo_node"  # counted in steps of 10 ms
+        assert step["cpu_percent"] > 0
         assert step["memory_mb"] > 20
     assert document["images_per_second"]["320x180"] > 0
-    (turns_taken,) = document["overhead"]
-    (entry,) = turns_taken["rates"]
-    assert (turns_taken["size"], entry["rate_hz"], list(entry["nodes"])) == ("320x180", 10.0, names)
-    assert entry["library_ms"]["total"]["p50"] >= entry["library_ms"]["inference"]["p50"] > 0
-    for found in entry["nodes"].values():
-        assert found["sent"] in (4, 5)
-    for name in names[:2]:
-        found = entry["nodes"][name]
-        assert found["over_inference_ms"]["p50"] >= found["over_library_ms"]["p50"]
-        assert len(found["over_library_ms"]["by_round"]) == 1
+    assert document["overhead"] == []
     assert document["rmw"].startswith("rmw_")
     assert document["device"]
     assert document["commit"]
@@ -232,7 +222,9 @@ def test_both_nodes_are_measured_on_a_real_graph(
 
 @pytest.mark.ros
 @pytest.mark.long
-def test_any_node_is_measured_by_its_command_and_topics(run: Callable[..., None], tmp_path: Path) -> None:
+def test_any_node_is_measured_in_turn_with_ours_by_its_command_and_topics(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
     if not (ROOT / "ros2_ws/install/setup.bash").is_file():
         pytest.skip("ros2_ws is not built: run bootstrap/ros_workspace.sh")
     model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "node.json"
@@ -241,15 +233,23 @@ def test_any_node_is_measured_by_its_command_and_topics(run: Callable[..., None]
     topics = ("--image-topic", "/front/pixels", "--detections-topic", "/other/boxes")
     words = ("--model", str(model), "--size", "320x180", "--seconds", "0.5", "--overhead-rates", "10")
     once = ("--rounds", "1", "--rates", "", "--name", "other", "--beside", "--out", str(out))
-    run(*words, "--command", command, *topics, *once)
+    run(*words, "--command", command, *topics, *once, "--peer", "naive_node", "--peer", "echo_node")
     document = json.loads(out.read_text())
     assert document["nodes"] == []
-    (entry,) = document["overhead"][0]["rates"]
-    assert list(entry["nodes"]) == ["palletjack_detector", "other"]
+    (turns_taken,) = document["overhead"]
+    (entry,) = turns_taken["rates"]
+    names = ["palletjack_detector", "other", "naive_node", "echo_node"]
+    assert (turns_taken["size"], entry["rate_hz"], list(entry["nodes"])) == ("320x180", 10.0, names)
+    assert entry["library_ms"]["total"]["p50"] >= entry["library_ms"]["inference"]["p50"] > 0
     for found in entry["nodes"].values():
+        assert found["sent"] in (4, 5)
         assert found["answered"] > 0
-    assert "over_library_ms" in entry["nodes"]["palletjack_detector"]
+    for name in ("palletjack_detector", "naive_node"):
+        found = entry["nodes"][name]
+        assert found["over_inference_ms"]["p50"] >= found["over_library_ms"]["p50"]
+        assert len(found["over_library_ms"]["by_round"]) == 1
     assert "over_library_ms" not in entry["nodes"]["other"]  # who knows what network it runs
+    assert "over_library_ms" not in entry["nodes"]["echo_node"]
     assert not out.with_suffix(".png").exists()  # it shows the highest rates alone
 
 

@@ -55,7 +55,10 @@ class Cast:
 
 
 def cast(instance: Instance, camera: Camera, margin: int = 0) -> Cast:
-    """Moeller and Trumbore's intersection of every pixel's ray with every triangle."""
+    """Moeller and Trumbore's intersection of every pixel's ray with every triangle.
+
+    All rays begin at one point, so that what they are multiplied with is one vector for each triangle.
+    """
     columns, rows = np.meshgrid(
         np.arange(-margin, camera.width + margin) + 0.5, np.arange(-margin, camera.height + margin) + 0.5
     )
@@ -70,11 +73,11 @@ def cast(instance: Instance, camera: Camera, margin: int = 0) -> Cast:
     for part in instance.prop.parts:
         world = part.vertices @ instance.pose[:3, :3].T + instance.pose[:3, 3]
         for a, b, c in world[part.faces].astype(np.float64):
-            across = np.cross(rays, c - a)
-            determinant = across @ (b - a)
+            start = camera.pose[:3, 3] - a
+            determinant = rays @ np.cross(c - a, b - a)
             with np.errstate(divide="ignore", invalid="ignore"):
-                u = across @ (camera.pose[:3, 3] - a) / determinant
-                other = np.cross(camera.pose[:3, 3] - a, b - a)
+                u = rays @ np.cross(c - a, start) / determinant
+                other = np.cross(start, b - a)
                 v = rays @ other / determinant
                 t = float((c - a) @ other) / determinant
                 met = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0.05) & (t < nearest)

@@ -9,7 +9,7 @@ import pytest
 import trimesh
 import yaml
 from PIL import Image
-from tests.sdg.recipes import small_frames, without_goods
+from tests.sdg.recipes import small_frames, without_goods, without_trucks
 from tests.sdg.scenes import at, looking_along_x, scene
 from typer.testing import CliRunner
 
@@ -55,8 +55,8 @@ def is_tugger(item: ObjectPlan) -> bool:
 
 def with_object(name: str) -> Recipe:
     tree = small_frames()
-    tree["distractors"].update(clutter={name: 1.0}, clutter_count=[4, 8], instances=[4, 12])
-    return Recipe.model_validate(tree)
+    tree["distractors"].update(goods={name: 1.0}, clutter={name: 1.0}, clutter_count=[4, 8])
+    return without_trucks(Recipe.model_validate(tree))
 
 
 def test_a_file_becomes_metres_upright_on_the_floor(folder: Path) -> None:
