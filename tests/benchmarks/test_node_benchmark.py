@@ -134,7 +134,7 @@ def test_the_result_names_the_profile_of_the_middleware_without_its_folder(node:
 @pytest.fixture
 def run(node: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Runs the script in this process. It takes over the signals, which a fixture gives back."""
-    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 1.0)  # a real graph takes that long
+    monkeypatch.setattr(importlib.import_module("graph.steps"), "LAST_ANSWER_S", 1.0)
 
     def run(*words: str) -> None:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
