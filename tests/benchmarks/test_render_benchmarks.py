@@ -117,7 +117,7 @@ def test_every_stage_of_a_small_run_takes_time(tmp_path: Path) -> None:
     recipe = tmp_path / "small.yaml"
     recipe.write_text(yaml.safe_dump(small_frames()))
     out = tmp_path / "result.json"
-    options = ["--recipe", str(recipe), "--frames", "4", "--workers", "1", "2", "--spp", "1"]
+    options = ["--recipe", str(recipe), "--frames", "5", "--workers", "1", "2", "--spp", "1"]
     options += [] if settings.denoise else ["--no-denoise"]
     command = [sys.executable, str(FOLDER / "generate.py"), *options, "--variant", "cpu", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True)
