@@ -72,4 +72,7 @@ class Prop:
         # A plan asks for them at every spot that it tries.
         lows = np.min([part.vertices.min(axis=0) for part in self.parts], axis=0)
         highs = np.max([part.vertices.max(axis=0) for part in self.parts], axis=0)
-        return lows.astype(np.float32), highs.astype(np.float32)
+        corners = lows.astype(np.float32), highs.astype(np.float32)
+        for corner in corners:
+            corner.setflags(write=False)  # Who asks next gets the same arrays.
+        return corners
