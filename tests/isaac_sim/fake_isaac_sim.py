@@ -15,6 +15,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ class FakeIsaacSim:
 
     def __init__(self, release: str, picture: Picture | None = None) -> None:
         self.release = release
-        self.contract = yaml.safe_load((contract_folder() / "api.yaml").read_text())
+        # By the parser in C: reading it takes the other a good part of a short run.
+        self.contract = yaml.load((contract_folder() / "api.yaml").read_text(), yaml.CSafeLoader)
         self.picture = picture
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.started = False
@@ -59,7 +61,7 @@ class FakeIsaacSim:
         self.loading = 0
         self.products: list[Any] = []
         self.writers: dict[str, type] = {}
-        self.writers_write = True
+        self.writers_write: Callable[[], bool] = lambda: True
         self.playing = False
         self.on_update: Callable[[], None] | None = None
         self.graphs: list[dict[str, Any]] = []
@@ -320,7 +322,7 @@ class FakeIsaacSim:
             raise Misuse("step with no annotator on a render product")
         for product in alive:
             product.shoot()
-            if self.writers_write:
+            if self.writers_write():
                 for writer in product.writers:
                     writer.call(product)
 
@@ -494,6 +496,7 @@ class _Annotator:
         return data
 
 
+@cache
 def signature(text: str) -> inspect.Signature:
     """Return the signature whose parameters ``text`` lists, with literal defaults."""
     arguments = ast.parse(f"def function({text}): pass").body[0].args  # type: ignore[attr-defined]

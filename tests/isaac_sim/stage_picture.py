@@ -6,13 +6,15 @@ The stage is read back with the real pxr: its camera, meshes, colours and lights
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palletjack_sdg.geometry import Material, Part, Prop
-from palletjack_sdg.render.base import RenderSettings
+from palletjack_sdg.render.base import Renderer, RenderSettings
 from palletjack_sdg.scene import Camera, Instance, RectLight, Scene
 
 FIRST_ID = 2
@@ -21,12 +23,18 @@ FIRST_ID = 2
 class StagePicture:
     """Call it with a stage and a resolution; returns the data of each annotator by its name."""
 
-    def __init__(self, fault: str = "", samples: int = 4) -> None:
+    def __init__(self, fault: Callable[[], str] = lambda: "", samples: int = 4) -> None:
+        self._samples = samples
+        self._fault = fault
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        """Made for the first picture: a run that ends before it need not wait for Mitsuba."""
         from palletjack_sdg.render.mitsuba_backend import MitsubaRenderer
 
+        samples = self._samples
         settings = RenderSettings(spp=samples, max_depth=samples, denoise=False, variant="cpu", atlas_px=64)
-        self._renderer = MitsubaRenderer(settings)
-        self._fault = fault
+        return MitsubaRenderer(settings)
 
     def __call__(self, stage: Any, camera: str, width: int, height: int) -> dict[str, Any]:
         """Render ``stage`` from the camera at that path."""
@@ -34,9 +42,10 @@ class StagePicture:
         result = self._renderer.render(scene, 0)
         colour = np.concatenate([result.linear, np.ones((height, width, 1), np.float32)], axis=2)
         ids = result.instance_ids.astype(np.uint32)
-        if self._fault == "black":
+        fault = self._fault()
+        if fault == "black":
             colour[: height // 2] = 0.0
-        if self._fault == "mirrored":
+        if fault == "mirrored":
             ids = ids[:, ::-1]
         labels = {"0": "BACKGROUND", "1": "UNLABELLED", **{str(key): value for key, value in paths.items()}}
         return {

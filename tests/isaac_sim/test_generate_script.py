@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,20 +35,36 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shipped = ROOT / "sdg" / "palletjack_sdg" / "recipes" / "warehouse_v1.yaml"
     content = yaml.safe_load(shipped.read_text())
     content["name"] = "small"
-    content["image"] = {"sizes": [{"width": 320, "height": 192, "weight": 1.0}]}
-    content["distractors"]["instances"] = [3, 6]
-    content["trucks"]["empty_frames"] = 0.0
+    content["image"] = {"sizes": [{"width": 256, "height": 144, "weight": 1.0}]}
+    # Few objects of few kinds, for planning and building them is most of a small frame.
+    content["distractors"].update(
+        instances=[2, 4],
+        goods={"loaded_pallet": 0.5, "drum": 0.5},
+        vehicle_count=[0, 0],
+        people_count=[0, 0],
+        trolley_count=[0, 1],
+        clutter_count=[0, 2],
+        fixture_count=[0, 2],
+        near_person=0.0,
+        behind_truck=0.0,
+        close_up=0.0,
+    )
+    content["place"].update(zones={"open_floor": 1.0}, room_size_m=[9, 14])
+    content["trucks"].update(
+        empty_frames=0.0, count={1: 0.5, 2: 0.5}, states={"free_standing": 0.7, "pair": 0.3}, close=0.0
+    )
+    content["trucks"]["box_height_px"] = [120, 450]
     path = tmp_path_factory.mktemp("recipe") / "small.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
 
-def command(setting: dict[str, str], *arguments: object) -> list[str]:
+def command(setting: dict[str, Any], *arguments: object) -> list[str]:
     words = [sys.executable, "-m", "tests.isaac_sim.run_generate", json.dumps(setting)]
     return [*words, "--seed", SEED, *map(str, arguments)]
 
 
-def run(setting: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+def run(setting: dict[str, Any], *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(setting, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
@@ -58,7 +75,16 @@ def smoke(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     folder = tmp_path_factory.mktemp("smoke")
     log = folder / "calls.json"
     out = folder / "frames"
-    done = run({"release": "6", "log": str(log)}, "--recipe", recipe, "--smoke", "--out", out)
+    done = run(
+        {"release": "6", "log": str(log)},
+        "--recipe",
+        recipe,
+        "--smoke",
+        "--annotations",
+        "--masks",
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return out, json.loads(log.read_text()), done.stdout
 
@@ -81,10 +107,10 @@ def test_labels_are_those_of_the_embedded_renderer(
 ) -> None:
     """Through USD, a wider pinhole and the bending: the same objects, boxes within two pixels."""
     settings = RenderSettings(spp=1, max_depth=2, denoise=False, variant="cpu")
-    job = GenerateJob(str(recipe), tmp_path / "embedded", 5, int(SEED), render=settings)
+    job = GenerateJob(str(recipe), tmp_path / "embedded", 3, int(SEED), render=settings)
     assert not generate(job).failed
     compared = 0
-    for index in range(5):
+    for index in range(3):
         ours = read_labels(smoke[0] / "labels" / f"{index:06d}.txt")
         theirs = read_labels(tmp_path / "embedded" / "labels" / f"{index:06d}.txt")
         assert [item.class_name for item in ours] == [item.class_name for item in theirs]
@@ -117,25 +143,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_replicators_writer_leaves_the_files_of_the_annotators(recipe: Path, tmp_path: Path) -> None:
-    """Images, labels, annotations, masks and plans, to the byte; every frame in a call to write()."""
+def test_replicators_writer_leaves_the_files_of_the_annotators(
+    smoke: tuple[Path, list, str], recipe: Path, tmp_path: Path
+) -> None:
+    """Images, labels, annotations, masks and plans, to the byte; every frame in a call to write().
+
+    The smoke run's frames came from the writer.
+    """
+    log = tmp_path / "calls.json"
     words = ("--recipe", recipe, "--frames", 2, "--plans", "--annotations", "--masks")
-    logs = {}
-    for tap in ("writer", "annotators"):
-        log = tmp_path / f"{tap}.json"
-        done = run({"release": "6", "log": str(log)}, *words, "--capture", tap, "--out", tmp_path / tap)
-        assert done.returncode == 0, done.stdout + done.stderr
-        logs[tap] = [name for name, _ in json.loads(log.read_text())]
-    written = contents(tmp_path / "writer")
-    assert written == contents(tmp_path / "annotators")
-    assert {name.split("/")[0] for name in written} == {"images", "labels", "annotations", "masks", "plans"}
+    done = run(
+        {"release": "6", "log": str(log)}, *words, "--capture", "annotators", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = contents(tmp_path / "out")
+    written = {name: content for name, content in contents(smoke[0]).items() if name in asked}
+    assert written == asked
+    assert {name.split("/")[0] for name in asked} == {"images", "labels", "annotations", "masks", "plans"}
     # Two masks have a table beside each.
-    assert len(written) == 2 * 6
-    assert logs["writer"].count("Writer.write of PalletjackWriter") == 2
-    assert logs["writer"].count("Writer.detach") == 2
-    assert logs["writer"].count("omni.replicator.core.WriterRegistry.register") == 1
-    assert "Writer.write_metadata" not in logs["writer"]
-    assert not [name for name in logs["annotators"] if "Writer" in name]
+    assert len(asked) == 2 * 6
+    of_the_writer = [name for name, _ in smoke[1]]
+    assert of_the_writer.count("Writer.write of PalletjackWriter") == 5
+    assert of_the_writer.count("Writer.detach") == 5
+    assert of_the_writer.count("omni.replicator.core.WriterRegistry.register") == 1
+    assert "Writer.write_metadata" not in of_the_writer
+    assert not [name for name, _ in json.loads(log.read_text()) if "Writer" in name]
 
 
 def test_both_stagings_make_the_same_frames(
@@ -160,22 +192,40 @@ def test_both_stagings_make_the_same_frames(
         assert np.abs(ours.astype(float) - theirs).mean() < 1.0
 
 
-def test_a_writer_that_is_not_called_fails_the_frame(recipe: Path, tmp_path: Path) -> None:
-    setting = {"release": "6", "fault": "deaf", "log": str(tmp_path / "calls.json")}
-    done = run(setting, "--recipe", recipe, "--frames", 1, "--out", tmp_path / "out")
-    assert done.returncode == 1
-    assert "PalletjackWriter: expected a call to write() in this step, found none" in done.stdout
-    assert list((tmp_path / "out" / "images").iterdir()) == []
+@pytest.fixture(scope="module")
+def faulty(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list, str]:
+    """A frame that stays half black, one whose writer is not called, one on a full disk, and one after it."""
+    folder = tmp_path_factory.mktemp("faulty")
+    log, out = folder / "calls.json", folder / "frames"
+    setting = {"release": "6", "log": str(log), "faults": ["black", "deaf", "full_disk", ""]}
+    done = run(setting, "--recipe", recipe, "--frames", 4, "--out", out)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return out, json.loads(log.read_text()), done.stdout
 
 
-def test_a_full_disk_in_the_writer_stops_the_run(recipe: Path, tmp_path: Path) -> None:
+def test_a_half_black_frame_is_tried_again_and_then_refused(faulty: tuple[Path, list, str]) -> None:
+    out, calls, told = faulty
+    assert "frame 0: RenderError: " in told
+    assert "stayed black after 64 subframes" in told
+    steps = [given["rt_subframes"] for name, given in calls if name.endswith("orchestrator.step")]
+    # The two frames after it come at once.
+    assert steps == [16, 32, 64, 16, 16]
+    assert not (out / "images" / "000000.jpg").exists()
+
+
+def test_a_writer_that_is_not_called_fails_the_frame(faulty: tuple[Path, list, str]) -> None:
+    out, _, told = faulty
+    assert "PalletjackWriter: expected a call to write() in this step, found none" in told
+    assert not (out / "images" / "000001.jpg").exists()
+
+
+def test_a_full_disk_in_the_writer_stops_the_run(faulty: tuple[Path, list, str]) -> None:
     """The stand-in swallows what write() raises, as Replicator's graph does."""
-    setting = {"release": "6", "fault": "full_disk", "log": str(tmp_path / "calls.json")}
-    done = run(setting, "--recipe", recipe, "--frames", 2, "--out", tmp_path / "out")
-    assert done.returncode == 1
-    assert "stopped: OSError: [Errno 28]" in done.stdout
-    assert "0 frames written" in done.stdout
-    assert "1 left" in done.stdout
+    out, _, told = faulty
+    assert "stopped: OSError: [Errno 28]" in told
+    assert "0 frames written" in told
+    assert "1 left" in told
+    assert list((out / "images").iterdir()) == []
 
 
 @pytest.mark.parametrize("release", ["4.5", "5"])
@@ -193,20 +243,10 @@ def test_older_releases_by_their_own_names(release: str, recipe: Path, tmp_path:
     assert inspect_dataset(tmp_path / "out").problems == []
 
 
-def test_a_half_black_frame_is_tried_again_and_then_refused(recipe: Path, tmp_path: Path) -> None:
-    log, out = tmp_path / "calls.json", tmp_path / "out"
-    setting = {"release": "6", "fault": "black", "log": str(log)}
-    done = run(setting, "--recipe", recipe, "--frames", 1, "--out", out)
-    assert done.returncode == 1
-    assert "stayed black after 64 subframes" in done.stdout
-    steps = [given for name, given in json.loads(log.read_text()) if name.endswith("orchestrator.step")]
-    assert [step["rt_subframes"] for step in steps] == [16, 32, 64]
-    assert list((out / "images").iterdir()) == []
-
-
 @pytest.mark.long
 def test_smoke_finds_a_mirrored_mask(recipe: Path, tmp_path: Path) -> None:
-    setting = {"release": "6", "fault": "mirrored", "log": str(tmp_path / "calls.json")}
+    log = str(tmp_path / "calls.json")
+    setting = {"release": "6", "smoke_frames": 1, "faults": ["mirrored"], "log": log}
     done = run(setting, "--recipe", recipe, "--smoke", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "[ ] masks lie within 2 px of their object's corners" in done.stdout

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -73,7 +74,17 @@ def _bend(image: NDArray[np.float32], pinhole: Camera, camera: Camera, interpola
 
 def _source_pixels(camera: Camera, centre: tuple[float, float]) -> NDArray[np.float64]:
     check_distortion(camera)
-    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
-    distorted = np.stack([columns + 0.5 - camera.width / 2.0, rows + 0.5 - camera.height / 2.0], axis=-1)
-    plane = undistort(distorted.reshape(-1, 2) / camera.focal_px, camera.distortion)
-    return plane.reshape(camera.height, camera.width, 2) * camera.focal_px + np.array(centre)
+    return _undistorted(camera.width, camera.height, camera.focal_px, camera.distortion) + np.array(centre)
+
+
+@lru_cache(maxsize=1)  # a frame bends several images through its one lens
+def _undistorted(
+    width: int, height: int, focal_px: float, distortion: tuple[float, float, float, float, float]
+) -> NDArray[np.float64]:
+    """Return where a pinhole of that focal length has each pixel, from its centre; not to be written to."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    distorted = np.stack([columns + 0.5 - width / 2.0, rows + 0.5 - height / 2.0], axis=-1)
+    plane = undistort(distorted.reshape(-1, 2) / focal_px, distortion)
+    pixels = plane.reshape(height, width, 2) * focal_px
+    pixels.flags.writeable = False
+    return pixels
