@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +37,31 @@ class Motion:
     def pose_at(self, stamp: float) -> NDArray[np.float64]:
         """Object to world (4, 4) at ``stamp`` (s)."""
         way = self.speed * max(stamp - self.start, 0.0)
-        legs = np.diff(self.corners, axis=0)
-        lengths = np.linalg.norm(legs, axis=1)
         index = 0
-        while index < len(legs) - 1 and way > lengths[index]:
-            way -= float(lengths[index])
+        while index < len(self._lengths) - 1 and way > self._lengths[index]:
+            way -= self._lengths[index]
             index += 1
-        direction = legs[index] / lengths[index]
-        place = self.corners[index] + direction * min(way, float(lengths[index]))
+        if index not in self._turned:
+            self._turned[index] = self._turn_along(index)
+        direction, turned = self._turned[index]
+        pose = turned.copy()
+        pose[:2, 3] = self.corners[index] + direction * min(way, self._lengths[index])
+        return pose
+
+    @cached_property
+    def _lengths(self) -> list[float]:
+        return [float(length) for length in np.linalg.norm(np.diff(self.corners, axis=0), axis=1)]
+
+    @cached_property
+    def _turned(self) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """What ``_turn_along`` gave for the legs so far: the physics asks for a pose in each of its steps."""
+        return {}
+
+    def _turn_along(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The direction of a leg, and the object turned along it (4, 4), not yet in its place."""
+        direction = (self.corners[index + 1] - self.corners[index]) / self._lengths[index]
         yaw = math.degrees(math.atan2(direction[1], direction[0]) + self.yaw_offset)
-        return pose_matrix(Pose(x=float(place[0]), y=float(place[1]), z=self.z, yaw_deg=yaw))
+        return direction, pose_matrix(Pose(x=0.0, y=0.0, z=self.z, yaw_deg=yaw))
 
 
 def pose_matrix(pose: Pose) -> NDArray[np.float64]:

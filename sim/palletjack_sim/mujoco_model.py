@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import mujoco
 import numpy as np
@@ -47,9 +48,21 @@ class WorldModel:
         """Put the objects that move where they are at ``stamp`` (s)."""
         for instance_id, motion in self.world.motions.items():
             pose = motion.pose_at(stamp)
-            slot = self.model.body(f"object/{instance_id}").mocapid[0]
+            slot = self._slots[instance_id]
             data.mocap_pos[slot] = pose[:3, 3]
-            data.mocap_quat[slot] = Rotation.from_matrix(pose[:3, :3]).as_quat(scalar_first=True)
+            data.mocap_quat[slot] = _quaternion(pose[:3, :3].tobytes())
+
+    @cached_property
+    def _slots(self) -> dict[int, int]:
+        """Where MuJoCo has the pose of each object that moves."""
+        bodies = {key: self.model.body(f"object/{key}") for key in self.world.motions}
+        return {key: int(body.mocapid[0]) for key, body in bodies.items()}
+
+
+@lru_cache(maxsize=64)  # what moves keeps its heading for many steps
+def _quaternion(rotation: bytes) -> tuple[float, ...]:
+    matrix = np.frombuffer(rotation).reshape(3, 3)
+    return tuple(Rotation.from_matrix(matrix).as_quat(scalar_first=True))
 
 
 def build_model(scenario: Scenario, world: World) -> WorldModel:
