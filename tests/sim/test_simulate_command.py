@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from ctypes.util import find_library
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from click.testing import Result
 from typer.testing import CliRunner
 
 from palletjack_sim.commands import simulate
@@ -31,16 +33,40 @@ APP.command()(simulate)
 WITHOUT_NETWORK = ["--graph", "direct", "--camera-quality", "rasterized", "--perception", "ground_truth"]
 
 
-@pytest.fixture
-def scenario(tmp_path: Path) -> Path:
-    path = tmp_path / "short.yaml"
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenario") / "short.yaml"
     path.write_text(SCENARIO.replace("DISTANCE", "0.1"))
     return path
 
 
-def test_passed_runs_exit_with_zero_and_leave_a_summary(scenario: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--seeds", "2", "--out", str(out)])
+@pytest.fixture(scope="module")
+def too_far(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scenario that asks for more distance than is driven."""
+    path = tmp_path_factory.mktemp("scenario") / "other.yaml"
+    path.write_text(SCENARIO.replace("DISTANCE", "50").replace("name: short", "name: too_far"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def two_seeds(scenario: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The scenario with two seeds: its folder, and how the command ended."""
+    out = tmp_path_factory.mktemp("two_seeds") / "out"
+    return out, CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--seeds", "2", "--out", str(out)])
+
+
+@pytest.fixture(scope="module")
+def two_scenarios(
+    scenario: Path, too_far: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    """Both scenarios with seed 1: their folder, and how the command ended."""
+    out = tmp_path_factory.mktemp("two_scenarios") / "out"
+    words = [str(scenario), str(too_far), *WITHOUT_NETWORK, "--first-seed", "1", "--out", str(out)]
+    return out, CliRunner().invoke(APP, words)
+
+
+def test_passed_runs_exit_with_zero_and_leave_a_summary(two_seeds: tuple[Path, Result]) -> None:
+    out, done = two_seeds
     assert done.exit_code == 0, done.output
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["runs"], summary["passed"]) == (2, 2)
@@ -50,9 +76,8 @@ def test_passed_runs_exit_with_zero_and_leave_a_summary(scenario: Path, tmp_path
     assert clearances[0] != clearances[1], "the seeds vary the truck's place"
 
 
-def test_failed_run_exits_with_one_and_its_reason(scenario: Path, tmp_path: Path) -> None:
-    scenario.write_text(SCENARIO.replace("DISTANCE", "50"))
-    done = CliRunner().invoke(APP, [str(scenario), *WITHOUT_NETWORK, "--out", str(tmp_path / "out")])
+def test_failed_run_exits_with_one_and_its_reason(two_scenarios: tuple[Path, Result]) -> None:
+    _, done = two_scenarios
     assert done.exit_code == 1
     assert "expected at least 50.00 m" in done.output
 
@@ -112,18 +137,17 @@ def test_help_shows_an_example() -> None:
     assert "Example:" in CliRunner().invoke(APP, ["--help"]).output
 
 
-def test_several_scenarios_leave_folders_junit_and_a_page(scenario: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.yaml"
-    other.write_text(SCENARIO.replace("DISTANCE", "50").replace("name: short", "name: too_far"))
-    out = tmp_path / "out"
-    done = CliRunner().invoke(APP, [str(scenario), str(other), *WITHOUT_NETWORK, "--out", str(out)])
+def test_several_scenarios_leave_folders_junit_and_a_page(
+    two_scenarios: tuple[Path, Result], scenario: Path
+) -> None:
+    out, done = two_scenarios
     assert done.exit_code == 1, done.output
-    assert (out / "short" / "seed_0" / "track.png").is_file()
+    assert (out / "short" / "seed_1" / "track.png").is_file()
     summary = json.loads((out / "summary.json").read_text())
     assert [block["passed"] for block in summary["scenarios"].values()] == [1, 0]
     assert 'failures="1"' in (out / "junit.xml").read_text()
     page = (out / "report.html").read_text()
-    assert 'src="too_far/seed_0/track.png"' in page
+    assert 'src="too_far/seed_1/track.png"' in page
     again = CliRunner().invoke(APP, [str(scenario), str(scenario), *WITHOUT_NETWORK])
     assert again.exit_code == 2
     assert "expected each once, found short" in again.output
@@ -152,9 +176,12 @@ def test_recording_needs_topics(scenario: Path) -> None:
 
 
 @pytest.mark.long
-def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) -> None:
+def test_finished_runs_are_kept_and_others_made(
+    two_seeds: tuple[Path, Result], scenario: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    words = [str(scenario), *WITHOUT_NETWORK, "--out", str(out), "--resume"]
+    shutil.copytree(two_seeds[0], out)
+    words = [*WITHOUT_NETWORK, "--out", str(out), "--resume"]
 
     def written() -> dict[int, int]:
         return {
@@ -163,31 +190,33 @@ def test_finished_runs_are_kept_and_others_made(scenario: Path, tmp_path: Path) 
             if (path := out / f"seed_{seed}" / "result.json").is_file()
         }
 
-    assert CliRunner().invoke(APP, [*words, "--seeds", "2"]).exit_code == 0
     before = written()
-    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    done = CliRunner().invoke(APP, [str(scenario), *words, "--seeds", "3"])
     assert done.exit_code == 0
     assert done.output.count("kept, was made before") == 2
     assert {seed: written()[seed] for seed in (0, 1)} == before
     assert json.loads((out / "summary.json").read_text())["runs"] == 3
     # Another scenario of the same name is another run; so is one that was cut short.
     (out / "seed_2" / "request.json").unlink()
-    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    done = CliRunner().invoke(APP, [str(scenario), *words, "--seeds", "3"])
     assert done.output.count("kept, was made before") == 2
-    scenario.write_text(SCENARIO.replace("DISTANCE", "0.2"))
-    done = CliRunner().invoke(APP, [*words, "--seeds", "3"])
+    other = tmp_path / "short.yaml"
+    other.write_text(SCENARIO.replace("DISTANCE", "0.2"))
+    done = CliRunner().invoke(APP, [str(other), *words])
+    assert done.exit_code == 0
     assert "kept" not in done.output
 
 
-def test_processes_that_share_a_folder_are_summed_up_by_a_last_call(scenario: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.yaml"
-    other.write_text(SCENARIO.replace("DISTANCE", "0.1").replace("name: short", "name: other"))
+def test_processes_that_share_a_folder_are_summed_up_by_a_last_call(
+    two_scenarios: tuple[Path, Result], scenario: Path, too_far: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    both = [str(scenario), str(other), *WITHOUT_NETWORK]
-    assert CliRunner().invoke(APP, [*both, "--first-seed", "1", "--out", str(out)]).exit_code == 0
-    for path, name in ((scenario, "short"), (other, "other")):
+    shutil.copytree(two_scenarios[0], out)
+    for path, name, code in ((scenario, "short", 0), (too_far, "too_far", 1)):
         alone = [str(path), *WITHOUT_NETWORK, "--out", str(out / name / "seed_0")]
-        assert CliRunner().invoke(APP, alone).exit_code == 0
+        assert CliRunner().invoke(APP, alone).exit_code == code
+    both = [str(scenario), str(too_far), *WITHOUT_NETWORK]
     done = CliRunner().invoke(APP, [*both, "--seeds", "2", "--resume", "--out", str(out)])
     assert done.output.count("kept, was made before") == 4
-    assert json.loads((out / "summary.json").read_text())["passed"] == 4
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["runs"], summary["passed"]) == (4, 2)
