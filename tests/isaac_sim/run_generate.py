@@ -15,13 +15,15 @@ import sys
 from pathlib import Path
 
 from palletjack_sdg.dataset import Dataset, FrameFiles
+from palletjack_sdg.isaac_sim import generate, smoke
 from tests.isaac_sim.fake_isaac_sim import FakeIsaacSim
+from tests.isaac_sim.forked_runs import SERVE, serve
 from tests.isaac_sim.stage_picture import StagePicture
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Install, run, write the calls down."""
-    setting = json.loads(sys.argv[1])
+    setting = json.loads(words[0])
     faults = setting.get("faults", [])
 
     def fault() -> str:
@@ -32,8 +34,6 @@ def main() -> int:
     fake = FakeIsaacSim(setting["release"], StagePicture(fault)).install()
     fake.writers_write = lambda: fault() != "deaf"
     fake.assets = setting.get("assets", fake.assets)
-    from palletjack_sdg.isaac_sim import generate, smoke
-
     generate.SMOKE_FRAMES = smoke.SMOKE_FRAMES = setting.get("smoke_frames", smoke.SMOKE_FRAMES)
 
     write_files = Dataset.write_files
@@ -44,10 +44,10 @@ def main() -> int:
         write_files(dataset, files)
 
     Dataset.write_files = write_unless_full  # type: ignore[method-assign]
-    code = generate.main(sys.argv[2:])
+    code = generate.main(words[1:])
     Path(setting["log"]).write_text(json.dumps(fake.calls, default=str))
     return code
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(serve(main) if sys.argv[1:] == [SERVE] else main(sys.argv[1:]))

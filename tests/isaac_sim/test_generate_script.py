@@ -20,6 +20,7 @@ from palletjack_sdg.generate import GenerateJob, generate
 from palletjack_sdg.inspect_dataset import inspect_dataset
 from palletjack_sdg.kitti import read_labels
 from palletjack_sdg.render import RenderSettings
+from tests.isaac_sim.forked_runs import run_forked
 
 pytest.importorskip("pxr")
 pytest.importorskip("mitsuba")
@@ -65,9 +66,7 @@ def command(setting: dict[str, Any], *arguments: object) -> list[str]:
 
 
 def run(setting: dict[str, Any], *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(setting, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
-    )
+    return run_forked("tests.isaac_sim.run_generate", command(setting, *arguments)[3:])
 
 
 @pytest.fixture(scope="module")

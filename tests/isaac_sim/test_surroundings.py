@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from palletjack_sdg.compose import build_scene
 from palletjack_sdg.inspect_dataset import inspect_dataset
@@ -30,13 +30,14 @@ from palletjack_sdg.objects import catalog
 from palletjack_sdg.plan import plan_frame
 from palletjack_sdg.recipe import load_recipe
 from palletjack_sdg.scene import Scene
+from tests.isaac_sim.forked_runs import run_forked
 
 pytest.importorskip("pxr")
 from pxr import Gf, Usd, UsdGeom, UsdLux
 
 from palletjack_sdg.isaac_sim.stage import write_stage
 
-ROOT = Path(__file__).parents[2]
+NO_DISTRACTORS = Path(__file__).parents[2] / "sdg" / "palletjack_sdg" / "recipes" / "no_distractors.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +196,8 @@ def test_environments_by_name_address_file_and_asset(tmp_path: Path) -> None:
 
 
 def run(setting: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "tests.isaac_sim.run_generate", json.dumps({"release": "6", **setting})]
-    return subprocess.run(
-        [*words, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
-    )
+    words = [json.dumps({"release": "6", **setting}), *map(str, arguments)]
+    return run_forked("tests.isaac_sim.run_generate", words)
 
 
 @pytest.mark.render
@@ -208,7 +207,11 @@ def test_a_data_set_in_an_environment(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     write_hall(folder / "warehouse.usd")
     setting = {"log": str(tmp_path / "calls.json"), "assets": str(tmp_path / "assets")}
-    words = ("--recipe", "no_distractors", "--frames", 1, "--annotations")
+    content = yaml.safe_load(NO_DISTRACTORS.read_text())
+    content["image"] = {"sizes": [{"width": 480, "height": 272, "weight": 1.0}]}
+    recipe = tmp_path / "smaller.yaml"
+    recipe.write_text(yaml.safe_dump(content))
+    words = ("--recipe", recipe, "--frames", 1, "--annotations")
     screened = write_hall(tmp_path / "screened.usda", screen=True)
     seen = {}
     for name, environment in (("hall",) * 2, ("open", "simple_warehouse"), ("screened", screened)):

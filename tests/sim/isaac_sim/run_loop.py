@@ -14,14 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Only for the pictures of a track, so the script itself has them later.
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
 import numpy as np
 
 from palletjack_detection.detections import Detections
 from palletjack_detection.guard import Decision, RobotPose, Velocity
 from palletjack_sim.autonomy import DirectAutonomy
 from palletjack_sim.cameras import Frame
+from palletjack_sim.isaac_sim import run
 from palletjack_sim.scenario import Scenario
 from tests.isaac_sim.fake_isaac_sim import FakeIsaacSim
+from tests.isaac_sim.forked_runs import SERVE, serve
 from tests.isaac_sim.stage_picture import StagePicture
 from tests.sim.isaac_sim.differential_controller import DifferentialController
 
@@ -134,13 +139,11 @@ class FakeBridge(DirectAutonomy):
         self._fake.stage.GetPrimAtPath("/World/Robot").GetAttribute("xformOp:transform").Set(matrix)
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Install, run, write the calls and the graph down."""
-    setting: dict[str, Any] = json.loads(sys.argv[1])
+    setting: dict[str, Any] = json.loads(words[0])
     fake = FakeIsaacSim(setting.get("release", "6"), StagePicture(samples=1)).install()
     fake.assets = setting["assets"]
-    from palletjack_sim.isaac_sim import run
-
     bridges: list[FakeBridge] = []
 
     def make_link(scenario: Scenario, *more: Any) -> FakeBridge:
@@ -152,7 +155,7 @@ def main() -> int:
         return bridge
 
     run.make_link = make_link  # type: ignore[assignment]
-    code = run.main(sys.argv[2:])
+    code = run.main(words[1:])
     places = bridges[0].places if bridges else []
     prims = [str(prim.GetPath()) for prim in fake.stage.TraverseAll()] if fake.stage else []
     written = {"calls": fake.calls, "graphs": fake.graphs, "places": places, "prims": prims}
@@ -161,4 +164,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(serve(main) if sys.argv[1:] == [SERVE] else main(sys.argv[1:]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from palletjack_sim.isaac_sim.robot import (
 from palletjack_sim.isaac_sim.world_stage import write_world
 from palletjack_sim.scenario import CameraSpec, Pose, Robot, load_scenario
 from palletjack_sim.world import World, build_world, camera_mount_matrix, pose_matrix
+from tests.isaac_sim.forked_runs import run_forked
 from tests.sim.plain_objects import box_part
 
 pytest.importorskip("pxr")
@@ -83,8 +83,8 @@ def scenario_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(setting: dict[str, Any], *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "tests.sim.isaac_sim.run_loop", json.dumps(setting), *map(str, arguments)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    words = [json.dumps(setting), *map(str, arguments)]
+    return run_forked("tests.sim.isaac_sim.run_loop", words)
 
 
 @pytest.mark.long

@@ -167,9 +167,9 @@ def test_grip_takes_from_driving_and_braking_but_not_from_turning() -> None:
 def test_on_a_wet_floor_the_robot_needs_longer_to_stop(assets: Path, tmp_path: Path) -> None:
     speeds = {}
     for name in ("wet_floor", "dry"):
-        content = shipped("wet_floor", duration=7.0)
+        content = shipped("wet_floor", duration=5.6)
         content["objects"] = [item for item in content["objects"] if item["name"] == "truck"]
-        content["objects"][0]["pose"]["x"] = 5.5
+        content["objects"][0]["pose"]["x"] = 4.6
         if name == "dry":
             content["robot"] = {}
         done = drive(tmp_path / name, assets, content)
