@@ -8,9 +8,9 @@ HEAD_ON = """
 format: palletjack-scenario/1
 name: boxes_head_on
 description: a red box stands for a pallet truck in the robot's lane
-duration: 12
+duration: 9
 route: {goal: [10, 0], speed: 1.0}
-camera: {width: 320, height_px: 180}
+camera: {width: 320, height_px: 180, rate_hz: 5}
 objects:
  - {name: truck, family: red_truck, pose: {x: 6, y: 0.1, yaw_deg: 30}}
  - {name: carton, family: carton, pose: {x: 4, y: 1.5}}

@@ -62,7 +62,7 @@ def test_robot_that_sees_stops_before_the_truck(seeing_run: Path) -> None:
 
 def test_result_files_say_what_happened(seeing_run: Path) -> None:
     rows = (seeing_run / "track.csv").read_text().splitlines()
-    assert len(rows) == 1 + 12 * 20 + 1
+    assert len(rows) == 1 + 9 * 20 + 1
     assert rows[0].startswith("t,x,y,yaw,v,w,raw_v")
     plot = cv2.imread(str(seeing_run / "track.png"))
     assert plot.std() > 10

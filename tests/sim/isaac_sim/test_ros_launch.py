@@ -25,13 +25,13 @@ SCENARIO = """
 format: palletjack-scenario/1
 name: near
 description: a pallet truck close ahead
-duration: 7
+duration: 5.2
 route: {goal: [10, 0], speed: 1.0}
 camera: {width: 320, height_px: 180, rate_hz: 2.5}
 objects:
  - name: truck
    family: palletjack
-   pose: {x: 4.6, y: 0.0}
+   pose: {x: 4.1, y: 0.0}
    params:
      tiller_lean_deg: 0
      tiller_yaw_deg: 0
@@ -93,34 +93,24 @@ def test_the_bridge_node_drives_detector_and_guard(
 
 
 @pytest.mark.parametrize("kind", ["camera_lost", "detector_killed"])
-def test_faults_set_in_while_the_bridge_goes_on(
+def test_a_fault_stops_the_robot_and_it_drives_on_afterwards(
     start_loop: StartLoop, scenario_file: Path, tmp_path: Path, kind: str
 ) -> None:
-    """The bridge publishes pictures by itself: the fault must silence it, or the robot would drive on."""
+    """The bridge publishes pictures by itself: the fault must silence it, or the robot would drive on.
+
+    Nobody can ask it for a picture while simulated time stands still: after the fault it must come by itself.
+    """
     content = yaml.safe_load(SCENARIO)
-    content.update(duration=4.5, objects=[], faults=[{"kind": kind, "at": 2.0}])
-    content["criteria"] = {"must_stop": True, "min_distance": 0.5, "max_fault_stop_s": 2.0}
+    content.update(duration=5.4, objects=[], faults=[{"kind": kind, "at": 1.6, "until": 3.2}])
+    content["criteria"] = {"min_stops": 1, "min_distance": 1.0, "max_fault_stop_s": 2.0}
     scenario_file.write_text(yaml.safe_dump(content))
     launch, result = drive(start_loop, scenario_file, tmp_path)
     assert result["fault_stop_s"] is not None
-    assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
     assert result["end_to_end_ms"]["p50"] > result["latency_ms"]["p50"]
-
-
-@pytest.mark.parametrize("kind", ["camera_lost", "detector_killed"])
-def test_the_robot_drives_on_after_a_fault(
-    start_loop: StartLoop, scenario_file: Path, tmp_path: Path, kind: str
-) -> None:
-    """Nobody can ask the bridge for a picture while simulated time stands still: it must come by itself."""
-    content = yaml.safe_load(SCENARIO)
-    content.update(duration=6.0, objects=[], faults=[{"kind": kind, "at": 2.0, "until": 3.6}])
-    content["criteria"] = {"min_stops": 1, "min_distance": 1.0, "max_fault_stop_s": 2.0}
-    scenario_file.write_text(yaml.safe_dump(content))
-    launch, _ = drive(start_loop, scenario_file, tmp_path)
     with (tmp_path / "out" / "track.csv").open() as file:
         track = [(float(row["t"]), float(row["v"])) for row in csv.DictReader(file)]
     began = track[0][0]
-    assert any(speed == 0.0 for stamp, speed in track if 2.5 < stamp - began < 3.6)
+    assert any(speed == 0.0 for stamp, speed in track if 2.1 < stamp - began < 3.2)
     assert track[-1][1] > 0.5
     assert ("exit code -9" in launch.text()) == (kind == "detector_killed")
 
@@ -151,22 +141,16 @@ def test_an_isaac_sim_that_ends_without_a_verdict_is_no_pass(
     assert "the simulator ended with exit code 0 and left no verdict" in launch.text()
 
 
-def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path, tmp_path: Path) -> None:
+def test_by_hand_it_says_how_to_start(start_loop: StartLoop, scenario_file: Path) -> None:
     words = {"scenario": os.path.relpath(scenario_file), "output": "out/by_hand"}
-    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
+    place = {"environment": "places/ours.usd", "environment_origin": "-1,2,90"}
+    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words, **place)
     # Absolute: Isaac Sim is started in another folder.
     expected = f"./python.sh -m palletjack_sim.isaac_sim.run --scenario {scenario_file.parent}"
     wait_until(lambda: expected in launch.text(), 60.0, expected)
     assert f"--out {Path.cwd() / 'out/by_hand'}" in launch.text()
-    launch.stop()
-
-
-def test_an_environment_is_passed_on(start_loop: StartLoop, scenario_file: Path) -> None:
-    words = {"scenario": scenario_file, "environment": "places/ours.usd", "environment_origin": "-1,2,90"}
-    launch = start_loop(simulator="isaac_sim", isaac_sim_python="by_hand", **words)
-    # Absolute: Isaac Sim is started in another folder.
-    expected = f"--environment {Path.cwd() / 'places/ours.usd'} --environment-origin=-1,2,90"
-    wait_until(lambda: expected in launch.text(), 60.0, expected)
+    passed_on = f"--environment {Path.cwd() / 'places/ours.usd'} --environment-origin=-1,2,90"
+    assert passed_on in launch.text()
     launch.stop()
 
 
