@@ -43,7 +43,8 @@ NO_DISTRACTORS = Path(__file__).parents[2] / "sdg" / "palletjack_sdg" / "recipes
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
     recipe = load_recipe("warehouse_v1")
-    return [build_scene(plan_frame(recipe, 3, index)) for index in range(6)]
+    # Between them these have every kind of thing that hung on the room in the first six.
+    return [build_scene(plan_frame(recipe, 3, index)) for index in (0, 4, 5)]
 
 
 @pytest.fixture(scope="module")

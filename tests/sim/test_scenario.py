@@ -35,7 +35,7 @@ def test_shipped_scenarios_build(name: str) -> None:
         ("speed: 1.0", "speed: -1", r"route\.speed: Input should be greater than 0, found -1"),
         ("pose: {x: 4,", "pose: {xx: 4,", r"objects\.1\.pose\.xx: unknown field, did you mean x\?"),
         ("name: carton", "name: truck", "object names must be unique, found truck"),
-        ("height_px: 180}", "height_px: 180, rate_hz: 7}", "whole multiple of camera.rate_hz"),
+        ("rate_hz: 5}", "rate_hz: 7}", "whole multiple of camera.rate_hz"),
         ("palletjack-scenario/1", "palletjack-scenario/9", "format"),
     ],
 )
