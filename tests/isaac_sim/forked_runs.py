@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SERVE = "--serve"
+TIMEOUT_S = 250
 
 
 def serve(main: Callable[[list[str]], int]) -> int:
@@ -55,19 +58,20 @@ def run_forked(module: str, words: list[str]) -> subprocess.CompletedProcess[str
     assert server.stdout is not None
     with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
         print(json.dumps({"words": words, "output": [out.name, err.name]}), file=server.stdin, flush=True)
+        in_time = select.select([server.stdout], [], [], TIMEOUT_S)[0]
+        if not in_time:
+            os.killpg(server.pid, signal.SIGKILL)  # its own session: see _server
         answer = server.stdout.readline()
-        assert answer, f"{module} {SERVE} ended"
         told, complained = (Path(file.name).read_text() for file in (out, err))
+        assert answer, f"{module}: no end within {TIMEOUT_S} s\n{told}{complained}"
     return subprocess.CompletedProcess([module, *words], int(answer), told, complained)
 
 
 @cache
 def _server(module: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", module, SERVE]
-    server = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def end() -> None:
-        server.communicate()
-
-    atexit.register(end)
+    server = subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    atexit.register(server.communicate)  # which ends it and waits for it
     return server
