@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.ros.environment import ros_python
+from tests.ros.environment import find_executable, ros_python
 
 
 def outcome_beside(
@@ -21,13 +18,8 @@ def outcome_beside(
 
     The node must live through all of it, and end in order when it is interrupted.
     """
-    ros2 = shutil.which("ros2", path=environment["PATH"]) or "ros2"
     given = [word for value in parameters for word in ("-p", value)]
-    node = subprocess.Popen(
-        [ros2, "run", "palletjack_detection", executable, "--ros-args", *given],
-        env=environment,
-        start_new_session=True,
-    )
+    node = subprocess.Popen([find_executable(environment, executable), "--ros-args", *given], env=environment)
     try:
         done = subprocess.run(
             [ros_python(environment), str(Path(__file__).with_name(probe)), *words],
@@ -39,9 +31,7 @@ def outcome_beside(
         assert done.returncode == 0, done.stdout + done.stderr
         assert node.poll() is None, f"{executable} ended"
     finally:
-        # Its own session: `ros2 run` alone would leave the node behind.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(node.pid, signal.SIGINT)
+        node.send_signal(signal.SIGINT)
         code = node.wait(20)
     assert code == 0, "an interrupted node ends in order"
     outcome: dict[str, Any] = json.loads(done.stdout)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from palletjack_sdg.isaac_sim.stage import instance_path
+from palletjack_sim.ground_truth import GroundTruth
 from palletjack_sim.isaac_sim.clearance import Clearance
 from palletjack_sim.isaac_sim.graph import fill, load_graph
 from palletjack_sim.isaac_sim.movers import Movers
@@ -34,6 +35,7 @@ SHIPPED = Path(__file__).parents[3] / "sim" / "palletjack_sim" / "scenarios"
 CAMERA = {"width": 160, "height_px": 96, "rate_hz": 2.5}
 # Updates from play to the run's first step: that of play, the first picture, and the bridge's warm-up.
 BEFORE_WARM_UP = 2
+WARM_UP = 9
 
 
 @dataclass(frozen=True)
@@ -89,26 +91,33 @@ def crossing(tmp_path: Path) -> tuple[dict[str, Any], Scenario, World]:
     return content, scenario, build_world(scenario, 0)
 
 
+@pytest.fixture(scope="module")
+def crossed(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Scenario, World]:
+    """The crossing driven behind a graph that took WARM_UP updates to come up."""
+    folder = tmp_path_factory.mktemp("crossed")
+    content, scenario, world = crossing(folder)
+    return drive(folder, assets, content, warm_up=WARM_UP), scenario, world
+
+
 @pytest.mark.long
-def test_objects_follow_their_paths_from_the_run_s_beginning(assets: Path, tmp_path: Path) -> None:
+def test_objects_follow_their_paths_from_the_run_s_beginning(crossed: tuple[Done, Scenario, World]) -> None:
     """However many updates the graph took to come up."""
-    content, _, world = crossing(tmp_path)
-    done = [drive(tmp_path / str(n), assets, content, warm_up=n) for n in (1, 9)]
-    for run_, warm_up in zip(done, (1, 9), strict=True):
-        assert run_.result["verdict"] == "pass", run_.result["reasons"]
-        assert run_.began == pytest.approx(0.05 * (BEFORE_WARM_UP + warm_up))
-        for step in run_.places:
-            assert set(step["bodies"]) == {instance_path(key) for key in world.motions}
-            for key, motion in world.motions.items():
-                expected = motion.pose_at(step["stamp"] - run_.began)[:3, 3]
-                assert step["bodies"][instance_path(key)] == pytest.approx(expected.tolist(), abs=1e-6)
-    assert max(step["bodies"][instance_path(1)][1] for step in done[0].places) > 2.0
-    assert min(step["bodies"][instance_path(1)][1] for step in done[0].places) < -1.0
-    relative = [
-        [(float(row["t"]) - run_.began, float(row["x"]), float(row["truck_distance"])) for row in run_.track]
-        for run_ in done
-    ]
-    assert np.allclose(*relative, atol=1e-6)
+    done, scenario, world = crossed
+    assert done.result["verdict"] == "pass", done.result["reasons"]
+    assert done.began == pytest.approx(0.05 * (BEFORE_WARM_UP + WARM_UP))
+    for step in done.places:
+        assert set(step["bodies"]) == {instance_path(key) for key in world.motions}
+        for key, motion in world.motions.items():
+            expected = motion.pose_at(step["stamp"] - done.began)[:3, 3]
+            assert step["bodies"][instance_path(key)] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert max(step["bodies"][instance_path(1)][1] for step in done.places) > 2.0
+    assert min(step["bodies"][instance_path(1)][1] for step in done.places) < -1.0
+    # Distances too are those of a world whose time begins with the run.
+    clearance, trucks = Clearance(world, scenario.robot), GroundTruth(world).truck_ids
+    for row in done.track:
+        stamp, x, y, yaw, speed = (float(row[key]) for key in ("t", "x", "y", "yaw", "v"))
+        pose = RobotPose(stamp - done.began, x, y, yaw, speed)
+        assert float(row["truck_distance"]) == pytest.approx(clearance.to(trucks, pose), abs=1e-4)
 
 
 def test_what_moves_is_a_kinematic_body_where_it_stood(tmp_path: Path) -> None:
@@ -164,21 +173,22 @@ def test_grip_takes_from_driving_and_braking_but_not_from_turning() -> None:
 
 
 @pytest.mark.long
-def test_on_a_wet_floor_the_robot_needs_longer_to_stop(assets: Path, tmp_path: Path) -> None:
-    speeds = {}
-    for name in ("wet_floor", "dry"):
-        content = shipped("wet_floor", duration=5.6)
-        content["objects"] = [item for item in content["objects"] if item["name"] == "truck"]
-        content["objects"][0]["pose"]["x"] = 4.6
-        if name == "dry":
-            content["robot"] = {}
-        done = drive(tmp_path / name, assets, content)
-        assert done.result["collisions"] == 0
-        speeds[name] = np.array([step["speed"] for step in done.places])
-    braking = {name: float(-np.diff(speed).min() / 0.05) for name, speed in speeds.items()}
-    limits = load_scenario("wet_floor").robot.dynamics
-    assert braking["dry"] == pytest.approx(limits.max_deceleration, rel=0.01)
-    assert braking["wet_floor"] == pytest.approx(limits.grip * limits.max_deceleration, rel=0.01)
+def test_on_a_wet_floor_the_robot_needs_longer_to_stop(
+    crossed: tuple[Done, Scenario, World], assets: Path, tmp_path: Path
+) -> None:
+    content = shipped("wet_floor", duration=5.6)
+    content["objects"] = [item for item in content["objects"] if item["name"] == "truck"]
+    content["objects"][0]["pose"]["x"] = 4.6
+    wet = drive(tmp_path, assets, content)
+    dry, scenario, _ = crossed
+    assert wet.result["collisions"] == dry.result["collisions"] == 0
+    slippery, gripping = load_scenario("wet_floor").robot.dynamics, scenario.robot.dynamics
+    assert gripping.grip == 1.0
+    assert slippery.max_deceleration == gripping.max_deceleration
+    for done, limits in ((dry, gripping), (wet, slippery)):
+        speed = np.array([step["speed"] for step in done.places])
+        braking = float(-np.diff(speed).min() / 0.05)
+        assert braking == pytest.approx(limits.grip * limits.max_deceleration, rel=0.01)
 
 
 @pytest.mark.long
