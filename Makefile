@@ -8,6 +8,8 @@ PARALLEL := $(if $(filter-out 1,$(WORKERS)),--numprocesses $(WORKERS) --dist loa
 # No packet of any demo or test leaves this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export ROS_LOCALHOST_ONLY := 1
+# Tests start hundreds of processes: where byte code is not kept, each of them compiles our packages again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint format clean
 
