@@ -47,6 +47,34 @@ def interrupted_in_an_import():
     except KeyboardInterrupt as interrupt:
         raise StartupError("initialization failed") from interrupt
 
+class HalfMade:
+    # As rclpy's executor.
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10.0)
+        self.rest = None
+
+    def __del__(self):
+        self.rest
+
+class Broken:
+    def __del__(self):
+        raise RuntimeError("a destructor that fails")
+
+def ends_with_a_broken_destructor():
+    Broken()
+    raise StartupError("no such model")
+
+class SlowToShutDown:
+    # rclpy's handler ends the context on a thread of its own: here between the question and our own call.
+    def __init__(self):
+        shutdown = rclpy.shutdown
+        def later():
+            shutdown()
+            shutdown()
+        rclpy.shutdown = later
+        raise KeyboardInterrupt
+
 class Ending(Node):
     def __init__(self):
         super().__init__("ending")
@@ -69,6 +97,9 @@ late = Late() if sys.argv[1] == "told again when all is over" else None
 cases = {
     "told twice while it starts": told_twice_while_it_starts,
     "told to end in an import": interrupted_in_an_import,
+    "told to end in a constructor": HalfMade,
+    "a destructor that fails": ends_with_a_broken_destructor,
+    "shut down twice": SlowToShutDown,
     "told again while it ends": Ending,
     "told again when all is over": Ending,
     "an end that fails": Ending,
@@ -88,6 +119,9 @@ sys.exit(run_node(cases[sys.argv[1]]))
         ("sigterm, then a refusal", 0, ""),
         ("told twice while it starts", 0, "what had begun is ended in order"),
         ("told to end in an import", 0, ""),
+        ("told to end in a constructor", 0, ""),
+        ("a destructor that fails", 1, "a destructor that fails"),
+        ("shut down twice", 0, ""),
         ("told again while it ends", 0, "what had begun is ended in order"),
         ("told again when all is over", 0, "what had begun is ended in order"),
         ("an end that fails", 1, "what had begun is ended in order"),

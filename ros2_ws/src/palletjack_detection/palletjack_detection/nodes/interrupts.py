@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,6 +16,7 @@ def end_on(*signals: signal.Signals) -> None:
     A shell starts background jobs with SIGINT ignored; the launch system interrupts with SIGINT. An interrupt
     that came after an earlier call is not forgotten by this one.
     """
+    sys.unraisablehook = _say_unless_interrupted
     for signum in signals:
         if signal.getsignal(signum) not in (_interrupt_once, _ignore):
             signal.signal(signum, _interrupt_once)
@@ -37,6 +39,12 @@ def ignore_more() -> None:
 def ignore_all() -> None:
     """The last thing to do: when Python ends it puts the default back, and a late signal would be a death."""
     _from_now_on(signal.SIG_IGN)
+
+
+def _say_unless_interrupted(failure: sys.UnraisableHookArgs) -> None:
+    """An interrupt leaves half-made objects, whose destructors fail: rclpy's executor is one."""
+    if not interrupted():
+        sys.__unraisablehook__(failure)
 
 
 def _interrupt_once(signum: int, frame: FrameType | None) -> None:

@@ -87,10 +87,19 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, *, la
                 node.destroy_node()
             # Only now: the end itself may fail, as of a bag that cannot be closed.
             code = code or int(getattr(node, "exit_code", 0))
-        if rclpy.ok():
-            rclpy.shutdown()
+        _shut_down()
         ignore_all()
     return code
+
+
+def _shut_down() -> None:
+    """End the context, unless rclpy's own signal handler, on a thread of its own, does so meanwhile."""
+    try:
+        if rclpy.ok():
+            rclpy.shutdown()
+    except RuntimeError:
+        if rclpy.ok():
+            raise
 
 
 def _spin_by_turns(node: Node) -> None:
