@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-LOOP = Path(__file__).parent / "sim"
+LOOPS = ("test_ros_closed_loop.py", "test_ros_launch.py")
 # Here, and in every command that a test starts: threads that wait for each other spin, and where another
 # process has their core they do so for long. A pruning took 3.5 times the processor time by two threads.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -29,6 +28,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         name = f"{item.path.parent.name}/{item.path.stem}"
         if item.path in graphs:
-            name = "loop" if LOOP in item.path.parents else "ros"
+            name = "loop" if item.path.name in LOOPS else "ros"
         item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: (item.path not in graphs, item.path not in long))

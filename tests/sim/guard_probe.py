@@ -54,7 +54,9 @@ class Robot(Node):
         """The robot's time."""
         if self.simulated is None:
             return self.get_clock().now().to_msg()
-        return Time(sec=int(self.simulated), nanosec=round(self.simulated % 1.0 * 1e9) % 1_000_000_000)
+        # In whole nanoseconds first: 100.99999999999994 is not 100 s and a thousand million of them.
+        seconds, nanoseconds = divmod(round(self.simulated * 1e9), 1_000_000_000)
+        return Time(sec=seconds, nanosec=nanoseconds)
 
     def phase(
         self,

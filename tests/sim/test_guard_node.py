@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.sim.beside_a_node import outcome_beside
@@ -62,7 +64,9 @@ def test_clock_that_stands_still_stops_the_robot(loop_environment: dict[str, str
     outcome = outcome_beside(loop_environment, "palletjack_guard", parameters, "guard_probe.py", "clock")
     assert outcome["runs"]["speed"] == 0.5
     assert outcome["stopped"]["speed"] == 0.0
-    assert "the clock stands still at 101." in outcome["stopped"]["state"]
+    # A busy machine gives it fewer than the 24 beats of a phase.
+    (stopped_at,) = re.findall(r"the clock stands still at ([\d.]+) s", outcome["stopped"]["state"])
+    assert 100.3 < float(stopped_at) < 101.3
     assert outcome["runs_again"]["speed"] == 0.5
     assert outcome["stopped_in_silence"]["speed"] == 0.0
     assert outcome["stopped_in_silence"]["count"] == 1
