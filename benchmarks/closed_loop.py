@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.resume import REQUEST_FILE
 from palletjack_sim.run import RESULT_FILE
 from palletjack_sim.summary import summarize_runs
@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     if arguments.compared:
         document["comparison"] = json.loads((arguments.compared / "comparison.json").read_text())
-    replace_file(arguments.out, (json.dumps(document, indent=1) + "\n").encode())
+    write_whole(arguments.out, (json.dumps(document, indent=1) + "\n").encode())
     for table in (overview, scenario_table, distance_table):
         print(f"{table(summaries)}\n")
 

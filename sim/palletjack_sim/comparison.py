@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.summary import INTERVAL, METRICS, RESAMPLES, Metric, join_bands
 from palletjack_sim.verdict import ERROR, RunResult
 
@@ -55,7 +55,7 @@ def comparison_table(comparison: dict[str, Any]) -> str:
 
 def write_comparison_file(path: Path, comparison: dict[str, Any]) -> None:
     """Write as JSON, whole or not at all."""
-    replace_file(path, (json.dumps(comparison, indent=2, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(comparison, indent=2, allow_nan=False) + "\n").encode())
 
 
 def difference(metric: Metric, pairs: Sequence[tuple[RunResult, RunResult]]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.verdict import ERROR, FAILED, RunResult
 
 
@@ -32,4 +32,4 @@ def write_junit(path: Path, results: Sequence[RunResult]) -> None:
             ElementTree.SubElement(case, kind, message="; ".join(result.reasons))
     ElementTree.indent(suite)
     text = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
-    replace_file(path, text + b"\n")
+    write_whole(path, text + b"\n")

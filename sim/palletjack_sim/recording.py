@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from palletjack_detection.drawing import draw_box, draw_detections
 from palletjack_detection.ground_range import CameraModel, CameraMount, locate_on_floor
 from palletjack_detection.guard import GO, SLOW, STOP
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.episode import Sight, Tick
-from palletjack_sim.files import replace_file
 from palletjack_sim.ground_truth import GroundTruth
 
 MOVING_SPEED = 0.05
@@ -100,7 +100,7 @@ class Recording:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([_cell(value) for value in row] for row in self.rows)
-        replace_file(path, text.getvalue().encode())
+        write_whole(path, text.getvalue().encode())
 
     def write_moments(self, folder: Path) -> list[str]:
         """Write a JPEG for each deciding moment, in order; returns the file names."""
@@ -111,7 +111,7 @@ class Recording:
             image = self._drawn(sight, f"{sight.stamp:.1f} s  {self.captions[name]}")
             encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
             names.append(f"{index:02d}_{name}.jpg")
-            replace_file(folder / names[-1], encoded.tobytes())
+            write_whole(folder / names[-1], encoded.tobytes())
         return names
 
     def _see(self, sight: Sight) -> None:

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.run import FRAMES_FOLDER, PLOT_FILE
 from palletjack_sim.verdict import ERROR, RunResult
 
@@ -72,4 +72,4 @@ def _write(path: Path, template: str, **values: Any) -> None:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.undefined = jinja2.StrictUndefined
     source = (resources.files("palletjack_sim") / "templates" / template).read_text(encoding="utf-8")
-    replace_file(path, environment.from_string(source).render(**values).encode())
+    write_whole(path, environment.from_string(source).render(**values).encode())

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.model_choice import ModelChoice
 from palletjack_sim.run import RESULT_FILE
 from palletjack_sim.scenario import Scenario
@@ -56,7 +56,7 @@ class Request:
 
     def write(self, folder: Path) -> None:
         """Write it into a run's folder."""
-        replace_file(folder / REQUEST_FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())
+        write_whole(folder / REQUEST_FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def finished(self, folder: Path) -> RunResult | None:
         """The result that ``folder`` holds for just this request; None where it must be made."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.verdict import DISTANCE_BANDS_M, RunResult
 
 RESAMPLES = 2000
@@ -130,7 +130,7 @@ def join_bands(results: Sequence[RunResult]) -> list[dict[str, float | None]]:
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
     """Write as JSON, whole or not at all."""
-    replace_file(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _block(results: Sequence[RunResult]) -> dict[str, Any]:

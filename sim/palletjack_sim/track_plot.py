@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from palletjack_sdg.scene import Instance
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.episode import Episode
-from palletjack_sim.files import replace_file
 from palletjack_sim.recording import COLUMNS, Recording
 
 ACTION_COLOURS = {"go": "#2a9d3a", "slow": "#e8a100", "stop": "#d0312d"}
@@ -34,7 +34,7 @@ def plot_track(episode: Episode, recording: Recording, title: str, path: Path) -
     _draw_distance(axes[2], episode, table)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    replace_file(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def footprint(instance: Instance) -> NDArray[np.float64]:

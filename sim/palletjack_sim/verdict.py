@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from palletjack_detection.guard import STOP
-from palletjack_sim.files import replace_file
+from palletjack_sdg.whole_file import write_whole
 from palletjack_sim.recording import Recording
 from palletjack_sim.scenario import Criteria
 
@@ -68,7 +68,7 @@ class RunResult:
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        replace_file(path, (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode())
+        write_whole(path, (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> RunResult:

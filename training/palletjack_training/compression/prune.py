@@ -13,6 +13,7 @@ from torch import nn
 
 from palletjack_detection.image_files import read_image
 from palletjack_detection.preprocess import Preprocessor
+from palletjack_sdg.whole_file import write_whole
 from palletjack_training.compression.activation_pruning import prune_by_activation
 from palletjack_training.compression.cost import NetworkCost, measure_latency, network_cost
 from palletjack_training.compression.dependency_pruning import (
@@ -180,6 +181,4 @@ def summary_line(result: dict[str, Any]) -> str:
 
 def write_report(result: dict[str, Any], path: Path) -> None:
     """Write ``result`` as JSON, replacing ``path`` only when complete."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(result, indent=2) + "\n")
-    temporary.replace(path)
+    write_whole(path, (json.dumps(result, indent=2) + "\n").encode())

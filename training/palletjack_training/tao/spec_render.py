@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palletjack_sdg.whole_file import write_whole
 from palletjack_training.config import TrainingConfig
 from palletjack_training.tao.data_survey import DataSurvey, fold_sizes
 from palletjack_training.tao.schema import (
@@ -252,12 +252,7 @@ def write_specs(files: dict[str, str], folder: Path) -> None:
     """Write each file whole or not at all; other files of ``folder`` stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(folder / name, text.encode())
 
 
 def _one_extension(data: DataSurvey) -> str:
